@@ -1,0 +1,152 @@
+package sandbox
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/dop251/goja"
+
+	"github.com/almyty-inc/toolrun/errclass"
+)
+
+// logBook collects log lines within a budget of bytes. It is safe for concurrent
+// use: an execution that was left behind may still write.
+type logBook struct {
+	mu        sync.Mutex
+	left      int
+	lines     []errclass.LogLine
+	truncated bool
+}
+
+// add appends a line, or the part of it that fits. A line costs one byte more
+// than its message, so that empty ones aren't free.
+func (b *logBook) add(level, message string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.truncated {
+		return
+	}
+	if len(message)+1 > b.left {
+		b.truncated = true
+		message = cut(message, b.left-1)
+		if message == "" {
+			return
+		}
+	}
+	b.left -= len(message) + 1
+	b.lines = append(b.lines, errclass.LogLine{Level: level, Message: message})
+}
+
+// full reports whether more lines are in vain.
+func (b *logBook) full() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.truncated
+}
+
+func (b *logBook) snapshot() ([]errclass.LogLine, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.lines), b.truncated
+}
+
+// consoleLevels maps the methods of console to the levels of the log.
+var consoleLevels = [...]struct{ method, level string }{
+	{"log", "info"}, {"info", "info"}, {"warn", "warn"}, {"error", "error"}, {"debug", "debug"},
+}
+
+func (e *execution) newConsole() *goja.Object {
+	console := e.rt.NewObject()
+	for _, c := range consoleLevels {
+		e.method(console, c.method, func(call goja.FunctionCall) goja.Value {
+			if !e.logs.full() {
+				e.logs.add(c.level, e.message(call.Arguments))
+			}
+			return goja.Undefined()
+		})
+	}
+	return console
+}
+
+// lineBytes bounds what is rendered of a line: more than the log takes, so that
+// what is cut here is cut again there, which marks the log as truncated.
+func (e *execution) lineBytes() int {
+	return e.job.Limits.LogBytes + 2*maxWord
+}
+
+// message renders what console.log was given: texts as they are, the rest as
+// JSON or, for errors, as message and stack. Placeholders in the first text are
+// replaced as node does (%s %d %i %f %j %o %O %c %%), what is left follows,
+// separated by spaces.
+func (e *execution) message(values []goja.Value) string {
+	var b strings.Builder
+	if len(values) > 1 && goja.IsString(values[0]) {
+		values = e.format(&b, e.text(values[0], e.lineBytes()), values[1:])
+		if len(values) > 0 {
+			b.WriteByte(' ')
+		}
+	}
+	for i, value := range values {
+		if b.Len() > e.job.Limits.LogBytes {
+			break
+		}
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(e.inspect(value))
+	}
+	return b.String()
+}
+
+// format writes a text with its placeholders replaced and returns the values
+// that it didn't use.
+func (e *execution) format(b *strings.Builder, text string, values []goja.Value) []goja.Value {
+	for {
+		before, after, found := strings.Cut(text, "%")
+		b.WriteString(before)
+		if !found {
+			return values
+		}
+		verb := byte(0)
+		if after != "" {
+			verb = after[0]
+		}
+		switch {
+		case verb == '%':
+			b.WriteByte('%')
+		case strings.IndexByte("sdifjoOc", verb) < 0 || verb == 0 || len(values) == 0:
+			b.WriteByte('%')
+			text = after
+			continue
+		case verb == 'c': // a style sheet, for browsers
+			values = values[1:]
+		default:
+			b.WriteString(e.inspect(values[0]))
+			values = values[1:]
+		}
+		text = after[1:]
+	}
+}
+
+// inspect renders a value for the log.
+func (e *execution) inspect(value goja.Value) string {
+	object, ok := value.(*goja.Object)
+	if !ok {
+		return e.text(value, e.lineBytes())
+	}
+	if isError(object) {
+		message, frames := e.describe(object), e.frames(e.stackOf(object))
+		if len(frames) == 0 {
+			return message
+		}
+		return message + "\n    at " + strings.Join(frames, "\n    at ")
+	}
+	if _, ok := goja.AssertFunction(object); ok {
+		return "[Function]"
+	}
+	if json, err := object.MarshalJSON(); err == nil {
+		return cut(string(json), e.lineBytes())
+	}
+	return "[object Object]"
+}
