@@ -1,0 +1,143 @@
+package httptool
+
+import (
+	"bytes"
+	"encoding/json"
+	"mime/multipart"
+	"net/http"
+	"strings"
+
+	"github.com/almyty-inc/toolrun/internal/expression"
+	"github.com/almyty-inc/toolrun/internal/strictjson"
+)
+
+// bodyTemplate is the compiled body of a request.
+type bodyTemplate struct {
+	encoding string
+	tree     *expression.Tree // json and raw
+	fields   []field          // form-urlencoded and multipart
+
+	query, operation string // graphql
+}
+
+// body compiles the body of a definition; nil for none or after a fault.
+func (c *compiler) body(raw json.RawMessage, encoding string) *bodyTemplate {
+	switch encoding {
+	case "":
+		encoding = "json"
+	case "json", "form-urlencoded", "multipart", "raw":
+	default:
+		c.fault("/bodyEncoding", "must be one of: json, form-urlencoded, multipart, raw")
+		return nil
+	}
+	if len(raw) == 0 {
+		return nil
+	}
+	v, err := strictjson.Decode(raw)
+	if err != nil {
+		c.fault("/body", "is not valid JSON: "+err.Error())
+		return nil
+	}
+	switch encoding {
+	case "form-urlencoded", "multipart":
+		fields, ok := v.(map[string]any)
+		if !ok {
+			c.fault("/body", "must be an object for "+encoding)
+			return nil
+		}
+		return &bodyTemplate{encoding: encoding, fields: c.fields("/body", fields)}
+	case "raw":
+		if _, ok := v.(string); !ok {
+			c.fault("/body", "must be a string for raw")
+			return nil
+		}
+	default:
+		if v = c.jsonText(v); v == nil {
+			return nil
+		}
+	}
+	return &bodyTemplate{encoding: encoding, tree: c.tree("/body", v)}
+}
+
+// jsonText reads a JSON body that is written as text, so that the placeholders
+// in it are values of that JSON and never its syntax.
+func (c *compiler) jsonText(v any) any {
+	text, ok := v.(string)
+	trimmed := strings.TrimSpace(text)
+	isObject := strings.HasPrefix(trimmed, "{") && !strings.HasPrefix(trimmed, "{{")
+	if !ok || !isObject && !strings.HasPrefix(trimmed, "[") {
+		return v
+	}
+	parsed, err := strictjson.Decode([]byte(text))
+	if err != nil {
+		c.fault("/body", `is text that looks like JSON and isn't; write it as an object, or each placeholder as a string: "{{parameters.n}}" keeps its type`)
+		return nil
+	}
+	return parsed
+}
+
+// render makes the body and sets its content type.
+func (t *bodyTemplate) render(s *expression.Scope, h http.Header) ([]byte, error) {
+	if t == nil {
+		return nil, nil
+	}
+	switch t.encoding {
+	case "form-urlencoded":
+		text, err := appendFields("", t.fields, s)
+		h["Content-Type"] = []string{"application/x-www-form-urlencoded"}
+		return []byte(text), err
+	case "multipart":
+		return t.multipart(s, h)
+	}
+	v, present, err := t.tree.Value(s)
+	if err != nil || !present {
+		return nil, err
+	}
+	if t.encoding == "raw" {
+		if text, ok := v.(string); ok {
+			h["Content-Type"] = []string{"text/plain; charset=utf-8"}
+			return []byte(text), nil
+		}
+	}
+	h["Content-Type"] = []string{"application/json"}
+	if t.encoding == "graphql" {
+		return t.envelope(v)
+	}
+	body, err := strictjson.Marshal(v)
+	if err != nil {
+		return nil, badInput("the body is not what JSON can hold")
+	}
+	return body, nil
+}
+
+func (t *bodyTemplate) multipart(s *expression.Scope, h http.Header) ([]byte, error) {
+	var buf bytes.Buffer
+	w := multipart.NewWriter(&buf)
+	for _, f := range t.fields {
+		v, present, err := f.value.Value(s)
+		if err != nil {
+			return nil, err
+		}
+		if !present {
+			continue
+		}
+		values, ok := v.([]any)
+		if !ok {
+			values = []any{v}
+		}
+		for _, v := range values {
+			text, ok := scalarText(v)
+			if !ok {
+				return nil, badInput("%s: a form takes strings, numbers, booleans and arrays of these", f.name)
+			}
+			if err := w.WriteField(f.name, text); err != nil {
+				return nil, badInput("%s: can't be written as a form field", f.name)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, badInput("the form can't be written")
+	}
+	h["Content-Type"] = []string{w.FormDataContentType()}
+	return buf.Bytes(), nil
+}

@@ -1,0 +1,109 @@
+package httptool_test
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/httptool"
+	"github.com/almyty-inc/toolrun/internal/strictjson"
+)
+
+// Whatever the URL, only addresses that Go's own view takes for public ones are
+// dialled.
+func FuzzGuard(f *testing.F) {
+	for _, seed := range []string{"http://127.0.0.1/", "http://[::ffff:127.0.0.1]:80", "http://0x7f.1", "http://①27.0.0.1", "https://8.8.8.8:8443/x", "http://[64:ff9b::7f00:1]", "http://a@b", "http://[fe80::1%25x]"} {
+		f.Add(seed)
+	}
+	var dialled []string
+	rt, err := httptool.RecordingTransport(httptool.Policy{Public: true}, fakeDNS(f, names{}), func(a string) { dialled = append(dialled, a) })
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, err := url.Parse(raw)
+		if err != nil || httptool.CheckURL(rt, u) != nil {
+			return
+		}
+		dialled = nil
+		resp, err := rt.RoundTrip((&http.Request{Method: "GET", URL: u, Header: http.Header{}}).WithContext(t.Context()))
+		require.Error(t, err)
+		require.Nil(t, resp)
+		for _, a := range dialled {
+			addr := netip.MustParseAddrPort(a).Addr()
+			require.True(t, addr.IsGlobalUnicast() && !addr.IsPrivate(), "%q dialled %s", raw, a)
+		}
+	})
+}
+
+func FuzzPolicyEntry(f *testing.F) {
+	for _, seed := range []string{"a.test", "a.test:80", "10.0.0.0/8:80", "[::1]:80", "[fd00::/8]:1", "::1", "*", "127.1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, entry string) {
+		_, err := httptool.NewTransport(httptool.Policy{Allow: []string{entry}})
+		if err == nil {
+			require.NotEmpty(t, entry)
+			require.False(t, strings.ContainsAny(entry, "@ \t\r\n*"))
+		}
+	})
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for seed, want := range map[string]time.Duration{
+		"": 0, "0": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "-1": 0, "1.5": 0, "x": 0, "86400": 24 * time.Hour, "99999999999999999999": 24 * time.Hour,
+		"1763900000": 24 * time.Hour, "Mon, 23 Nov 2026 12:00:30 GMT": 30 * time.Second, "Mon, 23 Nov 2020 12:00:30 GMT": 0, "Mon, 23 Nov 2036 12:00:30 GMT": 24 * time.Hour,
+	} {
+		require.Equal(f, want, httptool.RetryAfter(seed, now), seed)
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		wait := httptool.RetryAfter(value, now)
+		require.True(t, wait >= 0 && wait <= 24*time.Hour)
+	})
+}
+
+func FuzzNextLink(f *testing.F) {
+	for seed, want := range map[string]string{
+		`<a>; rel=next`: "a", `<a>; rel="next"`: "a", `<a>; rel=prev, <b>; rel=next`: "b", `<a,b>; title="x, <c>; rel=next"; rel="last next"`: "a,b",
+		`<a>; rel=last; rel=next`: "", `<a>`: "", `a; rel=next`: "", `<a`: "", `<a>; rel`: "", `<a>;rel = "NEXT"`: "a", `<a>; rel=nextish`: "", `<a>; title="\""; rel=next`: "a",
+	} {
+		require.Equal(f, want, httptool.NextLink([]string{seed}), seed)
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		require.Contains(t, header, httptool.NextLink([]string{header}))
+	})
+}
+
+func FuzzPath(f *testing.F) {
+	for _, seed := range []string{"a.b[0]", "$.a", "$", `["a.b"].c`, "a..b", "[", "a[x]", "0.1"} {
+		f.Add(seed)
+	}
+	v, err := strictjson.Decode([]byte(`{"a":{"b":[1,[2,{"c":null}]]},"a.b":{"c":1},"0":[[1]]}`))
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, text string) {
+		find, shown, message := httptool.ParsePath(text)
+		if message == "" {
+			find(v)
+			require.LessOrEqual(t, len(shown), len(text)+20)
+		}
+	})
+}
+
+func FuzzErrorMessage(f *testing.F) {
+	for _, seed := range []string{`{"message":"m"}`, `{"error":{"message":"m","code":5}}`, `{"errors":[{"detail":"d"}]}`, "<html><title>t</title>", "text\nmore", `[{"a":1}]`, "\xff", `"s"`, "<title"} {
+		f.Add("application/json", []byte(seed))
+		f.Add("text/html; charset=latin1", []byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
+		message, code := httptool.ErrorMessage(contentType, body)
+		require.Equal(t, errclass.OneLine(message, 300), message)
+		require.Equal(t, errclass.OneLine(code, 64), code)
+	})
+}
