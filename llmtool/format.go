@@ -1,0 +1,163 @@
+package llmtool
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/almyty-inc/toolrun/internal/strictjson"
+)
+
+type formatKind int
+
+// The kinds of a [format].
+const (
+	formatText   formatKind = iota
+	formatObject            // any JSON object
+	formatSchema            // JSON that fits a schema
+	formatAsked             // JSON, asked for in the prompt only
+)
+
+// format is the shape that a provider is asked to answer in.
+type format struct {
+	kind   formatKind
+	schema []byte // as the provider takes it; for formatAsked as the tool has it
+	// strict has the provider enforce the schema, which it does for a subset of
+	// JSON Schema only.
+	strict bool
+	// wrapped means that the answer stands in the member "value" of an object:
+	// the top of a schema that providers take must be an object.
+	wrapped bool
+}
+
+// wrapper is the member that holds the answer of a wrapped format.
+const wrapper = "value"
+
+// adaptSchema makes of a tool's schema one that OpenAI's structured output
+// takes, and changes as little as that needs.
+func adaptSchema(source []byte) format {
+	v, err := strictjson.Decode(source)
+	root, isObject := v.(map[string]any)
+	if err != nil || !isObject {
+		return format{kind: formatObject} // true or {}: any JSON
+	}
+	delete(root, "$schema")
+	delete(root, "$id")
+	if len(root) == 0 {
+		return format{kind: formatObject}
+	}
+	if _, typed := root["type"]; !typed && root["properties"] != nil {
+		root["type"] = "object"
+	}
+	f := format{kind: formatSchema}
+	if root["type"] != "object" {
+		wrappedRoot, ok := wrap(root)
+		if !ok {
+			return format{kind: formatAsked, schema: source}
+		}
+		root, f.wrapped = wrappedRoot, true
+	}
+	f.strict = strictEnough(root, 0)
+	f.schema, err = strictjson.Marshal(root)
+	if err != nil {
+		return format{kind: formatAsked, schema: source}
+	}
+	return f
+}
+
+// wrap puts a schema into the one member of an object. It can't where the schema
+// refers to places that move.
+func wrap(root map[string]any) (map[string]any, bool) {
+	if !refersToDefinitionsOnly(root) {
+		return nil, false
+	}
+	outer := map[string]any{
+		"type": "object", "properties": map[string]any{wrapper: root},
+		"required": []any{wrapper}, "additionalProperties": false,
+	}
+	for _, name := range []string{"$defs", "definitions"} {
+		if defs, ok := root[name]; ok {
+			outer[name] = defs
+			delete(root, name)
+		}
+	}
+	return outer, true
+}
+
+func refersToDefinitionsOnly(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, member := range v {
+			ref, isText := member.(string)
+			if isText && (name == "$ref" || name == "$dynamicRef") &&
+				!strings.HasPrefix(ref, "#/$defs/") && !strings.HasPrefix(ref, "#/definitions/") {
+				return false
+			}
+			if !refersToDefinitionsOnly(member) {
+				return false
+			}
+		}
+	case []any:
+		return !slices.ContainsFunc(v, func(element any) bool { return !refersToDefinitionsOnly(element) })
+	}
+	return true
+}
+
+// strictKeywords are what a strict schema may use, by OpenAI's documentation of
+// structured outputs.
+var strictKeywords = []string{
+	"type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "$ref", "$defs",
+	"definitions", "description", "title", "pattern", "format", "multipleOf", "minimum", "maximum",
+	"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems",
+}
+
+const maxStrictDepth = 5
+
+// strictEnough reports whether a provider can enforce a schema: objects are
+// closed, and all of their properties are required.
+func strictEnough(v any, depth int) bool {
+	s, ok := v.(map[string]any)
+	if !ok || depth > maxStrictDepth {
+		return false
+	}
+	for name := range s {
+		if !slices.Contains(strictKeywords, name) {
+			return false
+		}
+	}
+	properties, hasProperties := s["properties"].(map[string]any)
+	if hasProperties || s["type"] == "object" {
+		required, _ := s["required"].([]any)
+		if s["additionalProperties"] != false || len(required) != len(properties) {
+			return false
+		}
+		for name := range properties {
+			if !slices.Contains(required, any(name)) {
+				return false
+			}
+		}
+	}
+	inner := slices.Collect(maps.Values(properties))
+	for _, name := range []string{"$defs", "definitions"} {
+		defs, _ := s[name].(map[string]any)
+		inner = slices.AppendSeq(inner, maps.Values(defs))
+	}
+	if items, ok := s["items"]; ok {
+		inner = append(inner, items)
+	}
+	alternatives, _ := s["anyOf"].([]any)
+	inner = append(inner, alternatives...)
+	return !slices.ContainsFunc(inner, func(s any) bool { return !strictEnough(s, depth+1) })
+}
+
+// instruction is what the system prompt adds, for providers that must be asked
+// for JSON in words: OpenAI refuses json_object unless a message says "JSON".
+func (f format) instruction() string {
+	switch f.kind {
+	case formatObject:
+		return "Answer with one JSON value and nothing else."
+	case formatAsked:
+		return "Answer with one JSON value and nothing else. It must fit this JSON Schema: " + string(f.schema)
+	}
+	return ""
+}

@@ -1,0 +1,211 @@
+package llmtool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/almyty-inc/toolrun/errclass"
+)
+
+// maxResponseBytes bounds the body of a response, after decompression.
+const maxResponseBytes = 10 << 20
+
+// maxErrorBytes bounds what is read of the body of a response that failed.
+const maxErrorBytes = 64 << 10
+
+// Phases of a request, in their order, as [exchange.phase] holds them.
+const (
+	phaseConnect int32 = iota // until there is a connection
+	phaseHeaders              // until the header section is there
+	phaseBody
+	phaseDone
+)
+
+// exchange is what was seen of one request on the wire. Failures are classified
+// from it alone: what a client library makes of a response loses too much.
+type exchange struct {
+	phase  atomic.Int32 // a dial may go on after the request has ended
+	status int          // zero: no response
+	header http.Header
+	body   []byte // all of a success, at most maxErrorBytes of a failure
+	err    error  // why there is no response, or why its body ends early
+
+	zeroTemperature bool // asked for by the client; see [greedy]
+}
+
+type exchangeKey struct{}
+
+// record returns a context for one request, and what will be seen of it.
+func record(ctx context.Context) (context.Context, *exchange) {
+	x := new(exchange)
+	ctx = context.WithValue(ctx, exchangeKey{}, x)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { x.phase.CompareAndSwap(phaseConnect, phaseHeaders) },
+	}), x
+}
+
+// wire sends a provider's requests through the one door to the network and
+// records what comes back. It follows no redirects, keeps no cookies and sets no
+// timeout of its own.
+type wire struct {
+	door   http.RoundTripper
+	header http.Header // set on every request
+}
+
+// errTooLarge is the [exchange.err] of a body beyond maxResponseBytes.
+var errTooLarge = errors.New("response body too large")
+
+// Do implements the client's interface of an HTTP client.
+func (w *wire) Do(req *http.Request) (*http.Response, error) {
+	x, ok := req.Context().Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return nil, errors.New("llmtool: request without a record")
+	}
+	for name, values := range w.header {
+		req.Header[name] = values
+	}
+	res, err := w.door.RoundTrip(req)
+	if err != nil {
+		x.err = err
+		return nil, err
+	}
+	defer res.Body.Close()
+	x.status, x.header = res.StatusCode, res.Header
+	x.phase.Store(phaseBody)
+	x.body, x.err = readBody(res)
+	if x.err != nil {
+		return nil, x.err
+	}
+	x.phase.Store(phaseDone)
+	res.Body = io.NopCloser(bytes.NewReader(x.body))
+	return res, nil
+}
+
+// readBody reads the whole body of a success, and the start of any other.
+func readBody(res *http.Response) ([]byte, error) {
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		body, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBytes))
+		if len(body) > 0 {
+			return body, nil // a provider's words that are cut short still are its words
+		}
+		return nil, err
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(max(res.ContentLength, 0), maxErrorBytes)) + bytes.MinRead)
+	_, err := b.ReadFrom(io.LimitReader(res.Body, maxResponseBytes+1))
+	if err == nil && b.Len() > maxResponseBytes {
+		err = errTooLarge
+	}
+	return b.Bytes(), err
+}
+
+// limit is a timeout of ours; it is the cause of the context that it ends.
+type limit struct {
+	after time.Duration
+	owner string // "the provider's timeout"
+}
+
+func (l *limit) Error() string { return l.owner + " is " + l.after.String() }
+
+// Unwrap keeps what asks for a deadline's own error working: net/http returns a
+// context's cause in place of it.
+func (l *limit) Unwrap() error { return context.DeadlineExceeded }
+
+// failure classifies why there was no complete response. Nil means there was one.
+func (x *exchange) failure(ctx context.Context, p *provider) *errclass.Error {
+	if x.err == nil {
+		return nil
+	}
+	e := x.interrupted(ctx, p)
+	if e == nil {
+		e = x.broken(p)
+	}
+	if e.Upstream.Host == "" {
+		e.Upstream.Host = p.host
+	}
+	e.Upstream.Provider = p.id
+	e.Upstream.Status = x.status
+	e.Upstream.RequestID = requestID(x.header)
+	return e
+}
+
+// interrupted is the failure of a request whose context has ended.
+func (x *exchange) interrupted(ctx context.Context, p *provider) *errclass.Error {
+	switch ctx.Err() {
+	case nil:
+		return nil
+	case context.Canceled:
+		return cancelled(ctx)
+	}
+	cause := context.Cause(ctx)
+	if known, ok := errors.AsType[*errclass.Error](cause); ok {
+		copied := *known
+		return &copied
+	}
+	reason, what := errclass.PhaseHeaders, "no answer from provider "+p.id
+	switch x.phase.Load() {
+	case phaseConnect:
+		reason, what = errclass.PhaseConnect, "no connection to provider "+p.id
+	case phaseBody:
+		reason, what = errclass.PhaseBody, "the answer of provider "+p.id+" stopped midway"
+	}
+	ours, ok := errors.AsType[*limit](cause)
+	if !ok {
+		return errclass.New(errclass.Timeout, reason, what).WithCause(cause)
+	}
+	e := errclass.Newf(errclass.Timeout, reason, "%s after %s (limit: %s)", what, ours.after, ours.owner).WithCause(cause)
+	e.Limit = ours.after
+	return e
+}
+
+// cancelled is the failure of a run whose context was cancelled.
+func cancelled(ctx context.Context) *errclass.Error {
+	cause := context.Cause(ctx)
+	if known, ok := errors.AsType[*errclass.Error](cause); ok {
+		copied := *known
+		return &copied
+	}
+	return errclass.New(errclass.Cancelled, errclass.CallerCancelled, "").WithCause(cause)
+}
+
+// broken is the failure of a request that the network or the peer ended.
+func (x *exchange) broken(p *provider) *errclass.Error {
+	if x.err == errTooLarge {
+		return errclass.Newf(errclass.InvalidResponse, errclass.TooLarge,
+			"the answer of provider %s exceeds %d MiB", p.id, maxResponseBytes>>20)
+	}
+	if x.status != 0 {
+		e := *errclass.ClassifyBody(x.err)
+		return &e
+	}
+	// The wrapping that an http.Client would do tells that there was no response.
+	e := *errclass.Classify(&url.Error{Op: "Post", URL: "https://" + p.host, Err: x.err})
+	return &e
+}
+
+// requestID is the provider's name for a request, from a response's header.
+func requestID(h http.Header) string {
+	for _, name := range []string{"X-Request-Id", "Request-Id", "Apim-Request-Id", "Cf-Ray"} {
+		if id := h.Get(name); id != "" {
+			return errclass.OneLine(id, 100)
+		}
+	}
+	return ""
+}
+
+// statusLine is a status as a detail starts with it where the body says nothing.
+func statusLine(status int) string {
+	if text := http.StatusText(status); text != "" {
+		return fmt.Sprintf("%d %s", status, text)
+	}
+	return strconv.Itoa(status)
+}
