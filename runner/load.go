@@ -1,0 +1,340 @@
+package runner
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/internal/document"
+	"github.com/almyty-inc/toolrun/internal/schema"
+	"github.com/almyty-inc/toolrun/internal/strictjson"
+	"github.com/almyty-inc/toolrun/llmtool"
+	"github.com/almyty-inc/toolrun/sandbox"
+)
+
+// maxFileBytes bounds a definition file, a codeFile and a providers file.
+const maxFileBytes = 1 << 20
+
+//go:embed definition.schema.json
+var definitionSchema []byte
+
+//go:embed providers.schema.json
+var providersSchema []byte
+
+// DefinitionSchema is the JSON Schema of a definition file, for editors.
+func DefinitionSchema() []byte { return slices.Clone(definitionSchema) }
+
+// origin remembers where a definition was read, for faults found later.
+type origin struct {
+	doc      *document.Document
+	codeName string // what a source position is called, "code" for inline code
+}
+
+// Load reads the definitions in a file, or in all .yaml, .yml and .json files
+// below a directory: hidden ones, node_modules, providers.yaml and npm's own
+// files are passed over. A single .js, .ts or .mjs file is a javascript tool
+// named after the file, that takes any object. Faults of all files are reported at once in one
+// [*errclass.APIError] (422), each with file, line and column; the definitions
+// that have none come beside it.
+func Load(path string) ([]*Definition, error) {
+	files, err := definitionFiles(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, errclass.NewAPIError(errclass.CodeValidation, "no definitions (.yaml, .yml, .json) in %s", path)
+	}
+	var defs []*Definition
+	var faults []errclass.FieldError
+	for _, file := range files {
+		def, err := loadFile(file, relative(path, file))
+		var invalid *errclass.APIError
+		switch {
+		case err == nil:
+			defs = append(defs, def)
+		case errors.As(err, &invalid):
+			faults = append(faults, invalid.Fields...)
+		default:
+			faults = append(faults, errclass.FieldError{Message: relative(path, file) + ": can't be read: " + reason(err)})
+		}
+	}
+	if len(faults) > 0 {
+		return defs, invalid("definition", faults)
+	}
+	return defs, nil
+}
+
+// Parse reads one definition. The name's extension decides between JSON and
+// YAML, and is how faults call it. A codeFile is not read; see [Load].
+func Parse(name string, data []byte) (*Definition, error) {
+	doc, err := document.Parse(name, data)
+	if err != nil {
+		return nil, unreadable("definition", err)
+	}
+	def := &Definition{origin: &origin{doc: doc, codeName: "code"}}
+	if shape := decode(doc, compiledDefinitionSchema(), def); len(shape) > 0 {
+		return nil, invalid("definition", moreFaults(def, shape))
+	}
+	return def, nil
+}
+
+// moreFaults adds to faults of shape what is wrong besides with the parts of
+// the definition that can be read, so that an author mends all in one go.
+func moreFaults(def *Definition, shape []errclass.FieldError) []errclass.FieldError {
+	_ = json.Unmarshal(def.origin.doc.JSON, def) // lenient: shape says what is wrong
+	r := &Runner{life: context.Background()}
+	if pool, err := sandbox.New(sandbox.Options{}); err == nil {
+		r.pool = pool
+		defer func() { _ = pool.Close() }() // nothing runs any more
+	}
+	return r.compileParts(&tool{def: def, faults: shape}).faults
+}
+
+// LoadProviders reads a providers file.
+func LoadProviders(path string) ([]llmtool.Provider, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := document.Parse(filepath.Base(path), data)
+	if err != nil {
+		return nil, unreadable("providers file", err)
+	}
+	var file struct {
+		Providers []llmtool.Provider `json:"providers"`
+	}
+	if faults := decode(doc, compiledProvidersSchema(), &file); len(faults) > 0 {
+		return nil, invalid("providers file", faults)
+	}
+	return file.Providers, nil
+}
+
+// relative is what a file below the path given to Load is called in faults.
+func relative(path, file string) string {
+	name, err := filepath.Rel(path, file)
+	if err != nil || name == "." {
+		return filepath.Base(file)
+	}
+	return filepath.ToSlash(name)
+}
+
+// reason is an error of the file system without the path, which is said already.
+func reason(err error) string {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		return at.Err.Error()
+	}
+	return err.Error()
+}
+
+func loadFile(path, name string) (*Definition, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if isSource(path) {
+		return sourceDefinition(filepath.Base(path), data), nil
+	}
+	def, err := Parse(name, data)
+	if err != nil || def.CodeFile == "" {
+		return def, err
+	}
+	if def.Code != "" {
+		return nil, invalid("definition", []errclass.FieldError{
+			def.fault("/codeFile", "can't stand beside code: give one of the two")})
+	}
+	code, err := readBeside(path, def.CodeFile)
+	if err != nil {
+		return nil, invalid("definition", []errclass.FieldError{def.fault("/codeFile", err.Error())})
+	}
+	def.Code = string(code)
+	def.origin.codeName = filepath.Base(def.CodeFile)
+	return def, nil
+}
+
+func isSource(path string) bool {
+	return slices.Contains([]string{".js", ".ts", ".mjs"}, filepath.Ext(path))
+}
+
+// notInName is what a file's name may hold and a tool's may not.
+var notInName = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+
+func sourceDefinition(file string, code []byte) *Definition {
+	name := notInName.ReplaceAllString(strings.TrimSuffix(file, filepath.Ext(file)), "_")
+	return &Definition{
+		Name: name[:min(len(name), 64)], Type: JavaScript, Code: string(code),
+		origin: &origin{codeName: file},
+	}
+}
+
+// decode checks doc against s and, where it holds, decodes it.
+func decode(doc *document.Document, s *schema.Schema, into any) []errclass.FieldError {
+	value, err := strictjson.Decode(doc.JSON)
+	if err != nil {
+		return []errclass.FieldError{{Message: doc.Name + ": " + err.Error()}}
+	}
+	faults := s.Validate(value)
+	for i := range faults {
+		faults[i] = locate(doc, faults[i])
+	}
+	if len(faults) > 0 {
+		return faults
+	}
+	if err := strictjson.Unmarshal(doc.JSON, into); err != nil {
+		return []errclass.FieldError{{Message: doc.Name + ": " + err.Error()}}
+	}
+	return nil
+}
+
+// locate puts the place in the file before a fault's message.
+func locate(doc *document.Document, f errclass.FieldError) errclass.FieldError {
+	f.Message = doc.Where(f.Field) + ": " + f.Message
+	return f
+}
+
+// fault is one fault of d at a JSON pointer, with its place where known.
+func (d *Definition) fault(pointer, message string) errclass.FieldError {
+	f := errclass.FieldError{Field: pointer, Message: message}
+	if d.origin == nil || d.origin.doc == nil {
+		return f
+	}
+	return locate(d.origin.doc, f)
+}
+
+// invalid is the 422 that lists faults.
+func invalid(what string, faults []errclass.FieldError) *errclass.APIError {
+	e := errclass.NewAPIError(errclass.CodeValidation, "Invalid %s: %s", what, describe(faults[0]))
+	if n := len(faults) - 1; n > 0 {
+		e.Message += fmt.Sprintf(" (and %d more)", n)
+	}
+	e.Fields = faults
+	return e
+}
+
+func describe(f errclass.FieldError) string {
+	if f.Field == "" {
+		return f.Message
+	}
+	return f.Field + " " + f.Message
+}
+
+// unreadable is the 422 of a document that is neither YAML nor JSON.
+func unreadable(what string, err error) *errclass.APIError {
+	return invalid(what, []errclass.FieldError{{Message: err.Error()}})
+}
+
+// definitionFiles lists the files that Load reads, in lexical order.
+func definitionFiles(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	var files []string
+	err = filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		hidden := strings.HasPrefix(name, ".") && file != path
+		if entry.IsDir() {
+			if hidden || name == "node_modules" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !hidden && isDefinitionFile(name) {
+			files = append(files, file)
+		}
+		return nil
+	})
+	return files, err
+}
+
+func isDefinitionFile(name string) bool {
+	switch strings.TrimSuffix(name, filepath.Ext(name)) {
+	case "providers", "package", "package-lock", "tsconfig":
+		return false
+	}
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
+}
+
+// readFile reads a regular file of bounded size.
+func readFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, readFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readBounded(f)
+}
+
+// readFlags keeps the opening of a named pipe from waiting for its other end.
+const readFlags = os.O_RDONLY | syscall.O_NONBLOCK
+
+// readBeside reads a file named by a definition. It can't leave the
+// definition's directory, not by dots and not by a symbolic link.
+func readBeside(definition, name string) ([]byte, error) {
+	root, err := os.OpenRoot(filepath.Dir(definition))
+	if err != nil {
+		return nil, errors.New("can't be read: the definition's directory is gone")
+	}
+	defer root.Close()
+	f, err := root.OpenFile(filepath.FromSlash(name), readFlags, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("names %q, which doesn't exist beside the definition", name)
+	case err != nil:
+		return nil, fmt.Errorf("names %q, which can't be read: it must lie in the definition's directory", name)
+	}
+	defer f.Close()
+	return readBounded(f)
+}
+
+func readBounded(f *os.File) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Base(f.Name())
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	if info.Size() > maxFileBytes {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxFileBytes)
+	}
+	data := make([]byte, info.Size())
+	n, err := f.ReadAt(data, 0)
+	if err != nil && n < len(data) {
+		return nil, fmt.Errorf("%s can't be read whole", name)
+	}
+	return data, nil
+}
+
+var (
+	compiledDefinitionSchema = compileOnce(definitionSchema)
+	compiledProvidersSchema  = compileOnce(providersSchema)
+)
+
+// compileOnce compiles one of our own schemas when it is first needed.
+func compileOnce(raw []byte) func() *schema.Schema {
+	return sync.OnceValue(func() *schema.Schema {
+		s, faults := schema.Compile(raw)
+		if len(faults) > 0 {
+			panic(fmt.Sprintf("runner: embedded schema: %v", faults))
+		}
+		return s
+	})
+}

@@ -1,0 +1,77 @@
+package runner
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/llmtool"
+)
+
+// Request asks for one execution.
+type Request struct {
+	// Tool is the id or the name of the tool.
+	Tool string
+	// Organization is on whose behalf the tool runs. It sees its own tools and
+	// those that belong to none, and has rate limits of its own.
+	Organization string
+	// Parameters is a JSON object; empty stands for {}. The order of its members
+	// reaches a javascript tool unless a default of the schema was added.
+	Parameters json.RawMessage
+	// Credentials are added to [Options.Credentials] for this execution and win
+	// over them. They are kept out of errors, logs and details.
+	Credentials map[string]any
+	// Timeout bounds the execution further; zero leaves it to the definition.
+	Timeout time.Duration
+}
+
+// Result is an execution that ran, whether it succeeded or failed. It is the
+// caller's alone.
+type Result struct {
+	// ExecutionID names the execution in logs.
+	ExecutionID string
+	// Tool is the id of the tool.
+	Tool string
+	// Value is the result in JSON; nil after a failure.
+	Value json.RawMessage
+	// Failure is nil after a success.
+	Failure *errclass.Error
+	// Usage is what the LLM tool, and those that the tool invoked, consumed, also
+	// when it failed; else nil.
+	Usage *llmtool.Usage
+	// Duration is the wall time from the accepted request to the outcome.
+	Duration time.Duration
+	// Logs is what the tool wrote to its console, also when it failed.
+	Logs []errclass.LogLine
+	// LogsTruncated reports that Logs ends early, at the sandbox's limit.
+	LogsTruncated bool
+	// Cached reports that the value comes from the cache.
+	Cached bool
+}
+
+// JSON is the document that callers get; see [errclass.Outcome]. With details
+// it says all that is known about the execution.
+func (r *Result) JSON(details bool) ([]byte, error) {
+	o := errclass.Outcome{Err: r.Failure, Result: r.Value, Duration: r.Duration}
+	if r.Usage != nil && r.Failure == nil {
+		o.Usage = r.Usage
+	}
+	if details {
+		o.Details = r.details()
+	}
+	return o.AppendJSON(nil)
+}
+
+// MarshalJSON is [Result.JSON] without details.
+func (r *Result) MarshalJSON() ([]byte, error) { return r.JSON(false) }
+
+func (r *Result) details() *errclass.Details {
+	d := &errclass.Details{}
+	if r.Failure != nil {
+		d = r.Failure.Details()
+	}
+	d.ExecutionID = r.ExecutionID
+	d.Logs = r.Logs
+	d.Truncated = d.Truncated || r.LogsTruncated
+	return d
+}
