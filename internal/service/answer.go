@@ -1,0 +1,138 @@
+package service
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/almyty-inc/toolrun/errclass"
+)
+
+const jsonType = "application/json; charset=utf-8"
+
+// send writes one JSON document. All that the handlers answer goes through it.
+func (s *Server) send(w http.ResponseWriter, status int, document []byte) {
+	h := w.Header()
+	h.Set("Content-Type", jsonType)
+	h.Set("Content-Length", strconv.Itoa(len(document)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	if s.draining.Load() {
+		h.Set("Connection", "close")
+	}
+	w.WriteHeader(status)
+	w.Write(document) // an error means that the client is gone, and there is nobody to tell
+}
+
+// succeed answers {"success":true,"data":…}.
+func (s *Server) succeed(w http.ResponseWriter, data any) {
+	var document bytes.Buffer
+	enc := json.NewEncoder(&document)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(struct {
+		Success bool `json:"success"`
+		Data    any  `json:"data"`
+	}{true, data}); err != nil {
+		s.refuse(w, err)
+		return
+	}
+	s.send(w, http.StatusOK, bytes.TrimSuffix(document.Bytes(), []byte("\n")))
+}
+
+// refuse answers a request that never became an execution. Whatever is not an
+// API error is a fault of ours.
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	e, ok := errors.AsType[*errclass.APIError](err)
+	if !ok {
+		s.log.Error("request failed", slog.String("error", err.Error()))
+		e = unexpected()
+	}
+	document, err := e.MarshalJSON()
+	if err != nil {
+		s.log.Error("API error can't be written", slog.String("error", err.Error()))
+		e = unexpected()
+		document, _ = e.MarshalJSON() // plain text and numbers only
+	}
+	retryAfter(w, e.RetryAfter)
+	s.send(w, e.StatusCode(), document)
+}
+
+func unexpected() *errclass.APIError {
+	return errclass.NewAPIError(errclass.CodeInternal, "An unexpected error occurred")
+}
+
+// retryAfter says how long to wait, where that is known.
+func retryAfter(w http.ResponseWriter, wait time.Duration) {
+	if wait > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(errclass.RetrySeconds(wait), 10))
+	}
+}
+
+// maxLoggedPath bounds the path in a log line, in characters.
+const maxLoggedPath = 200
+
+// observe writes a log line a request and turns a panic into the documented
+// 500.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen := &observed{ResponseWriter: w}
+		start := time.Now()
+		defer func() {
+			fault := recover()
+			if fault != nil && fault != http.ErrAbortHandler {
+				s.log.ErrorContext(r.Context(), "handler panicked",
+					slog.String("panic", fmt.Sprint(fault)), slog.String("stack", string(debug.Stack())))
+				if seen.status == 0 {
+					s.refuse(seen, unexpected())
+					fault = nil
+				}
+			}
+			s.logRequest(r, seen, time.Since(start))
+			if fault != nil {
+				panic(http.ErrAbortHandler) // half an answer is out: all there is left is to hang up
+			}
+		}()
+		next.ServeHTTP(seen, r)
+	})
+}
+
+func (s *Server) logRequest(r *http.Request, seen *observed, took time.Duration) {
+	if !s.log.Enabled(r.Context(), slog.LevelDebug) {
+		return
+	}
+	s.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
+		slog.String("method", errclass.OneLine(r.Method, maxLoggedPath)),
+		slog.String("path", errclass.OneLine(r.URL.Path, maxLoggedPath)),
+		slog.Int("status", seen.status), slog.Int64("bytes", seen.bytes),
+		slog.Duration("duration", took), slog.String("execution", seen.Header().Get("X-Execution-Id")),
+		slog.Bool("clientGone", r.Context().Err() != nil))
+}
+
+// observed notes what was answered.
+type observed struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (o *observed) WriteHeader(status int) {
+	if o.status == 0 {
+		o.status = status
+	}
+	o.ResponseWriter.WriteHeader(status)
+}
+
+func (o *observed) Write(p []byte) (int, error) {
+	n, err := o.ResponseWriter.Write(p)
+	o.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets net/http find what it needs in the original.
+func (o *observed) Unwrap() http.ResponseWriter { return o.ResponseWriter }
