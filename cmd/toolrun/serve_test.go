@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A real process: it serves, drains on SIGTERM while an execution is in flight,
+// turns new ones away meanwhile, and exits with 0.
+func TestServeDrains(t *testing.T) {
+	entered, answer := make(chan struct{}), make(chan struct{})
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		entered <- struct{}{}
+		<-answer
+		fmt.Fprint(w, "done")
+	}))
+	defer upstream.Close()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"slow.yaml":  "name: slow\ntype: http\nexecutionConfig: {url: '" + upstream.URL + "'}\n",
+		"quick.yaml": "name: quick\ntype: javascript\ncode: return 'quick'\n",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	cmd, base := startServe(t, "--tools", dir, "--allow", strings.TrimPrefix(upstream.URL, "http://"))
+
+	client := &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}
+	defer client.CloseIdleConnections()
+	post := func(tool string) (int, string) {
+		resp, err := client.Post(base+"/tools/"+tool+"/execute", "application/json", strings.NewReader(`{"parameters":{}}`))
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return 0, err.Error()
+		}
+		return resp.StatusCode, string(body)
+	}
+	status, body := post("quick")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, body, `"result":"quick"`)
+
+	inFlight := make(chan string, 1)
+	go func() {
+		_, body := post("slow")
+		inFlight <- body
+	}()
+	<-entered
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.Eventually(t, func() bool {
+		status, body = post("quick")
+		return status == http.StatusServiceUnavailable
+	}, 20*time.Second, 5*time.Millisecond)
+	require.Contains(t, body, `"error":"SERVICE_UNAVAILABLE","statusCode":503`)
+
+	close(answer)
+	require.Contains(t, <-inFlight, `"result":"done"`)
+	require.NoError(t, cmd.Wait())
+}
+
+// startServe starts "toolrun serve" on a free port and returns its base URL.
+func startServe(t *testing.T, args ...string) (*exec.Cmd, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	path, err := exec.LookPath("toolrun") // the test binary, put there by testscript.Main
+	require.NoError(t, err)
+	cmd := exec.CommandContext(ctx, path, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
+	stderr, err := cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewScanner(stderr)
+	require.True(t, lines.Scan(), "the service said nothing")
+	var line struct{ Msg, Addr string }
+	require.NoError(t, json.Unmarshal(lines.Bytes(), &line), lines.Text())
+	require.Equal(t, "serving", line.Msg)
+	go func() {
+		for lines.Scan() { // keep the pipe from filling
+		}
+	}()
+	return cmd, "http://" + line.Addr
+}
