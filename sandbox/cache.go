@@ -14,26 +14,27 @@ const (
 	programOverhead = 12
 )
 
-// cache keeps compiled programs, the most recently used. The key is the source
-// itself, so that no two programs are ever confused.
+// cache keeps compiled programs, the most recently used.
 type cache struct {
+	limit   int // in bytes; zero for cacheBytes
 	mu      sync.Mutex
-	entries map[Source]*list.Element
+	entries map[sourceKey]*list.Element
 	recent  list.List // of *cacheEntry, the most recently used first
 	bytes   int
 }
 
 type cacheEntry struct {
-	source  Source
+	key     sourceKey
 	program *program
+	size    int // of the source
 }
 
-func (c *cacheEntry) cost() int { return programOverhead*len(c.source.Code) + 512 }
+func (c *cacheEntry) cost() int { return programOverhead*c.size + 512 }
 
-func (c *cache) get(src Source) *program {
+func (c *cache) get(key sourceKey) *program {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	element := c.entries[src]
+	element := c.entries[key]
 	if element == nil {
 		return nil
 	}
@@ -41,25 +42,29 @@ func (c *cache) get(src Source) *program {
 	return element.Value.(*cacheEntry).program
 }
 
-func (c *cache) put(src Source, p *program) {
+func (c *cache) put(key sourceKey, size int, p *program) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.entries == nil {
-		c.entries = make(map[Source]*list.Element)
+		c.entries = make(map[sourceKey]*list.Element)
 	}
-	if c.entries[src] != nil {
+	if c.entries[key] != nil {
 		return
 	}
-	entry := &cacheEntry{src, p}
-	if entry.cost() > cacheBytes/4 {
+	limit := c.limit
+	if limit == 0 {
+		limit = cacheBytes
+	}
+	entry := &cacheEntry{key, p, size}
+	if entry.cost() > limit/4 {
 		return
 	}
-	c.entries[src] = c.recent.PushFront(entry)
+	c.entries[key] = c.recent.PushFront(entry)
 	c.bytes += entry.cost()
-	for len(c.entries) > cacheEntries || c.bytes > cacheBytes {
+	for len(c.entries) > cacheEntries || c.bytes > limit {
 		oldest := c.recent.Back()
 		gone := c.recent.Remove(oldest).(*cacheEntry)
-		delete(c.entries, gone.source)
+		delete(c.entries, gone.key)
 		c.bytes -= gone.cost()
 	}
 }

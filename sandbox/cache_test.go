@@ -10,22 +10,25 @@ import (
 
 func TestCacheIsBounded(t *testing.T) {
 	var c cache
+	put := func(src Source) { c.put(src.key(), len(src.Code), &program{}) }
+	get := func(src Source) *program { return c.get(src.key()) }
 	for i := range cacheEntries + 1 {
-		c.put(Source{Code: fmt.Sprint(i)}, &program{})
-		c.get(Source{Code: "0"}) // stays the most recent
+		put(Source{Code: fmt.Sprint(i)})
+		get(Source{Code: "0"}) // stays the most recent
 	}
 	require.Len(t, c.entries, cacheEntries)
-	require.NotNil(t, c.get(Source{Code: "0"}))
-	require.Nil(t, c.get(Source{Code: "1"}), "the least recently used goes")
-	require.Nil(t, c.get(Source{Name: "other", Code: "0"}), "the name belongs to the key")
+	require.NotNil(t, get(Source{Code: "0"}))
+	require.Nil(t, get(Source{Code: "1"}), "the least recently used goes")
+	require.Nil(t, get(Source{Name: "other", Code: "0"}), "the name belongs to the key")
+	require.NotEqual(t, Source{Name: "a", Code: "b"}.key(), Source{Code: "ab"}.key())
 
 	for i := range 10 {
-		c.put(Source{Code: fmt.Sprint(i) + strings.Repeat(" ", 1<<20)}, &program{})
+		put(Source{Code: fmt.Sprint(i) + strings.Repeat(" ", 1<<20)})
 	}
 	require.LessOrEqual(t, c.bytes, cacheBytes)
 	require.Equal(t, len(c.entries), c.recent.Len())
 
-	c.put(Source{Code: strings.Repeat(" ", cacheBytes)}, &program{})
+	put(Source{Code: strings.Repeat(" ", cacheBytes)})
 	require.LessOrEqual(t, c.bytes, cacheBytes, "what is too large isn't kept")
 }
 

@@ -17,6 +17,9 @@ type logBook struct {
 	left      int
 	lines     []errclass.LogLine
 	truncated bool
+	// emit, where set, gets every line in place of lines, uncut: a child process
+	// keeps none, so that none is lost with it, and its host cuts.
+	emit func(errclass.LogLine)
 }
 
 // add appends a line, or the part of it that fits. A line costs one byte more
@@ -27,6 +30,9 @@ func (b *logBook) add(level, message string) {
 	if b.truncated {
 		return
 	}
+	if b.emit != nil {
+		b.emit(errclass.LogLine{Level: level, Message: message})
+	}
 	if len(message)+1 > b.left {
 		b.truncated = true
 		message = cut(message, b.left-1)
@@ -35,7 +41,9 @@ func (b *logBook) add(level, message string) {
 		}
 	}
 	b.left -= len(message) + 1
-	b.lines = append(b.lines, errclass.LogLine{Level: level, Message: message})
+	if b.emit == nil {
+		b.lines = append(b.lines, errclass.LogLine{Level: level, Message: message})
+	}
 }
 
 // full reports whether more lines are in vain.

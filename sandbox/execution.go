@@ -23,7 +23,14 @@ type execution struct {
 	host    host
 	fatal   *errclass.Error // set by a callback that nobody can catch
 
+	key      *sourceKey  // of the source, where somebody knows it already
+	compiled func()      // called, where set, once the source is compiled
+	// remote, where set, has sent a call to another process when it returns what
+	// waits for the answer: the order of calls and result is the program's.
+	remote func(ctx context.Context, tool string, parameters []byte) (wait func() ([]byte, *errclass.Error))
+
 	limit time.Duration // from the start to the deadline; zero without one
+	where string        // what the program was doing when it was stopped
 
 	// shared
 	ctx      context.Context
@@ -101,7 +108,11 @@ func (e *execution) check() ([]byte, *errclass.Error) {
 
 // load finds or makes the program.
 func (e *execution) load() *errclass.Error {
-	if e.program = e.pool.programs.get(e.job.Source); e.program != nil {
+	if e.key == nil {
+		key := e.job.Source.key()
+		e.key = &key
+	}
+	if e.program = e.pool.programs.get(*e.key); e.program != nil {
 		return nil
 	}
 	program, failure := compile(e.job.Source)
@@ -109,7 +120,10 @@ func (e *execution) load() *errclass.Error {
 		return failure
 	}
 	e.program = program
-	e.pool.programs.put(e.job.Source, program)
+	e.pool.programs.put(*e.key, len(e.job.Source.Code), program)
+	if e.compiled != nil {
+		e.compiled()
+	}
 	return nil
 }
 
@@ -223,19 +237,25 @@ func (e *execution) unresponsive() string {
 // stopped is the failure of an execution whose context has ended; where says
 // what it was doing.
 func (e *execution) stopped(where string) *errclass.Error {
+	e.where = where
+	return stopFailure(e.ctx, e.limit, where)
+}
+
+// stopFailure is the failure of an execution under a context that has ended.
+func stopFailure(ctx context.Context, limit time.Duration, where string) *errclass.Error {
 	var cause *errclass.Error
-	if errors.As(context.Cause(e.ctx), &cause) {
+	if errors.As(context.Cause(ctx), &cause) {
 		answer := *cause
 		if answer.Class == errclass.Timeout {
 			answer.Detail = errclass.OneLine(answer.Detail+" "+where, maxDetail)
 		}
 		return &answer
 	}
-	if !errors.Is(e.ctx.Err(), context.DeadlineExceeded) {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return errclass.New(errclass.Cancelled, errclass.CallerCancelled, "").WithCause(context.Canceled)
 	}
-	failure := errclass.Newf(errclass.Timeout, errclass.Deadline, "execution exceeded %s %s", duration(e.limit), where)
-	failure.Limit = e.limit
+	failure := errclass.Newf(errclass.Timeout, errclass.Deadline, "execution exceeded %s %s", duration(limit), where)
+	failure.Limit = limit
 	return failure.WithCause(context.DeadlineExceeded)
 }
 

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/dop251/goja"
@@ -71,8 +72,12 @@ func (e *execution) startInvoke(c *invocation, call goja.FunctionCall) *errclass
 		e.invoked.Store(true)
 	}
 	e.loop.pending++
+	wait := func() ([]byte, *errclass.Error) { return callHost(e.ctx, &e.job, c.tool, parameters) }
+	if e.remote != nil {
+		wait = e.remote(e.ctx, c.tool, parameters)
+	}
 	e.invokes.Go(func() {
-		value, failure := e.callTool(c.tool, parameters)
+		value, failure := wait()
 		select {
 		case e.loop.answers <- answer{c, value, failure}:
 		case <-e.ctx.Done():
@@ -81,14 +86,14 @@ func (e *execution) startInvoke(c *invocation, call goja.FunctionCall) *errclass
 	return nil
 }
 
-// callTool calls the host, which may panic.
-func (e *execution) callTool(tool string, parameters []byte) (value []byte, failure *errclass.Error) {
+// callHost calls the embedder's function, which may panic.
+func callHost(ctx context.Context, job *Job, tool string, parameters []byte) (value []byte, failure *errclass.Error) {
 	defer func() {
 		if x := recover(); x != nil {
 			value, failure = nil, errclass.FromPanic(x)
 		}
 	}()
-	value, err := e.job.Invoke(e.ctx, tool, parameters)
+	value, err := job.Invoke(ctx, tool, parameters)
 	if err != nil {
 		return nil, errclass.Classify(err)
 	}

@@ -10,7 +10,8 @@ import (
 // one the value named here; a negative field is refused. Time is bounded by the
 // context of [Pool.Run].
 type Limits struct {
-	// MemoryMB is the heap of an execution in MiB. [Inline] can't enforce it.
+	// MemoryMB is how much memory an execution may take, in MiB: the kernel ends
+	// its process at the cap. [Inline] can't enforce it. Defaults to 128.
 	MemoryMB int
 	// OutputBytes is the size of the result's JSON text. Defaults to 10 MiB.
 	OutputBytes int
@@ -32,6 +33,7 @@ type Limits struct {
 }
 
 const (
+	defaultMemoryMB       = 128
 	defaultOutputBytes    = 10 << 20
 	defaultLogBytes       = 64 << 10
 	defaultSourceBytes    = 1 << 20
@@ -42,6 +44,7 @@ const (
 )
 
 var builtinLimits = Limits{
+	MemoryMB:    defaultMemoryMB,
 	OutputBytes: defaultOutputBytes, LogBytes: defaultLogBytes, SourceBytes: defaultSourceBytes,
 	ParameterBytes: defaultParameterBytes, CallDepth: defaultCallDepth, ErrorBytes: defaultErrorBytes,
 	Invokes: defaultInvokes,

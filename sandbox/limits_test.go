@@ -220,10 +220,12 @@ func TestErrorsHaveRoomForRedaction(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	_, err := sandbox.New(sandbox.Options{Isolation: "process"})
-	require.EqualError(t, err, `sandbox: Options.Isolation "process" isn't available yet; use "inline"`)
-	_, err = sandbox.New(sandbox.Options{Isolation: "vm"})
-	require.EqualError(t, err, `sandbox: Options.Isolation "vm" is unknown; use "inline"`)
+	_, err := sandbox.New(sandbox.Options{Isolation: "vm"})
+	require.EqualError(t, err, `sandbox: Options.Isolation "vm" is unknown; use "process" or "inline"`)
+	_, err = sandbox.New(sandbox.Options{Children: -1})
+	require.EqualError(t, err, "sandbox: Options.Children is -1; it must not be negative")
+	_, err = sandbox.New(sandbox.Options{Queue: -1})
+	require.EqualError(t, err, "sandbox: Options.Queue is -1; it must not be negative")
 	_, err = sandbox.New(sandbox.Options{Defaults: sandbox.Limits{CallDepth: -1}})
 	require.EqualError(t, err, "sandbox: Limits.CallDepth is -1; it must not be negative")
 

@@ -13,10 +13,13 @@ import (
 	"github.com/almyty-inc/toolrun/sandbox"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	sandbox.Init()
+	goleak.VerifyTestMain(m)
+}
 
 // isolations are the wirings that the whole suite runs against.
-var isolations = []sandbox.Isolation{sandbox.Inline}
+var isolations = []sandbox.Isolation{sandbox.Inline, sandbox.Process}
 
 // patience is a deadline for programs that end by themselves: long enough for a
 // slow machine under the race detector.
@@ -87,7 +90,7 @@ func runFor(t testing.TB, pool *sandbox.Pool, job sandbox.Job, limit time.Durati
 func value(t testing.TB, pool *sandbox.Pool, job sandbox.Job) string {
 	t.Helper()
 	result, failure := run(t, pool, job)
-	require.Nil(t, failure)
+	require.Nil(t, failure, "%s: %v: %v", job.Source.Code, failure, errors.Unwrap(failure))
 	return string(result.Value)
 }
 

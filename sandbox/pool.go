@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,32 +27,57 @@ const (
 	roomPoll     = 5 * time.Millisecond
 )
 
-// Pool runs executions. It keeps compiled programs, so it should live long. It
-// is safe for concurrent use.
+// Pool runs executions. It keeps compiled programs and warm processes, so it
+// should live long. It is safe for concurrent use. Close it when done.
 type Pool struct {
 	defaults  Limits
 	programs  cache
+	children  *children // nil where isolation is inline
 	abandoned atomic.Int64
 
 	mu      sync.Mutex
 	closed  bool
-	running map[*execution]struct{} // those whose goroutines haven't all ended
-	idle    chan struct{}           // made by Close, closed when running is empty
+	running map[any]struct{} // *execution or *run: those whose goroutines haven't all ended
+	idle    chan struct{}    // made by Close, closed when running is empty
 }
 
-// New returns a pool, or an error that names the field that is wrong.
+// New returns a pool, or an error that names the field that is wrong. With
+// [Process] isolation it starts a first child and fails when that can't be, when
+// a required [Layer] is missing, or when [Init] wasn't called.
 func New(o Options) (*Pool, error) {
-	switch o.Isolation {
-	case "", Inline:
-	case "process":
-		return nil, errors.New(`sandbox: Options.Isolation "process" isn't available yet; use "inline"`)
-	default:
-		return nil, fmt.Errorf("sandbox: Options.Isolation %q is unknown; use %q", string(o.Isolation), string(Inline))
+	for _, field := range []struct {
+		name  string
+		value int
+	}{{"Children", o.Children}, {"Queue", o.Queue}} {
+		if field.value < 0 {
+			return nil, fmt.Errorf("sandbox: Options.%s is %d; it must not be negative", field.name, field.value)
+		}
 	}
 	if err := o.Defaults.check(); err != nil {
 		return nil, err
 	}
-	return &Pool{defaults: o.Defaults.or(builtinLimits), running: make(map[*execution]struct{})}, nil
+	p := &Pool{defaults: o.Defaults.or(builtinLimits), running: make(map[any]struct{})}
+	switch o.Isolation {
+	case Inline:
+	case "", Process:
+		children, err := newChildren(o)
+		if err != nil {
+			return nil, err
+		}
+		p.children = children
+	default:
+		return nil, fmt.Errorf("sandbox: Options.Isolation %q is unknown; use %q or %q", string(o.Isolation), Process, Inline)
+	}
+	return p, nil
+}
+
+// Hardening lists the layers around the pool's child processes, with what is
+// missing on this machine; nothing where isolation is inline.
+func (p *Pool) Hardening() []Layer {
+	if p.children == nil {
+		return nil
+	}
+	return slices.Clone(p.children.layers)
 }
 
 // Check reports whether a source can be compiled, without running it. A fault
@@ -60,17 +86,22 @@ func (p *Pool) Check(ctx context.Context, src Source) error {
 	if failure := p.defaults.checkSource(src); failure != nil {
 		return failure
 	}
-	if p.programs.get(src) != nil {
+	job := Job{Source: src, Limits: p.defaults}
+	if p.children != nil {
+		_, err := p.runInChild(ctx, job, true)
+		return err
+	}
+	if p.programs.get(src.key()) != nil {
 		return nil
 	}
-	job := Job{Source: src, Limits: p.defaults}
 	_, err := p.supervise(ctx, job, (*execution).check)
 	return err
 }
 
 // Run executes a job. The context's deadline is the execution's; Run comes back
 // soon after it, whatever the program does. The result is never nil: the logs
-// survive a failure. The error, where not nil, is an *errclass.Error.
+// survive a failure. The error, where not nil, is an *errclass.Error, or an
+// *errclass.APIError (503) where too many executions wait.
 func (p *Pool) Run(ctx context.Context, job Job) (*Result, error) {
 	if err := job.Limits.check(); err != nil {
 		return &Result{}, errclass.New(errclass.InternalError, errclass.Unclassified, "").WithCause(err)
@@ -79,18 +110,54 @@ func (p *Pool) Run(ctx context.Context, job Job) (*Result, error) {
 	if failure := job.Limits.checkJob(&job); failure != nil {
 		return &Result{}, failure
 	}
+	if p.children != nil {
+		return p.runInChild(ctx, job, false)
+	}
 	return p.supervise(ctx, job, (*execution).run)
+}
+
+// runInChild runs a job in a child process.
+func (p *Pool) runInChild(ctx context.Context, job Job, check bool) (*Result, error) {
+	r := newRun(ctx, &job, check)
+	if failure := p.admit(ctx, r); failure != nil {
+		return &Result{}, failure
+	}
+	defer p.leave(r)
+	if ctx.Err() != nil {
+		return &Result{}, stopFailure(ctx, r.limit, "before it began")
+	}
+	c, release, err := p.children.acquire(ctx, &job)
+	if err != nil {
+		if errors.Is(err, context.Canceled) {
+			err = stopFailure(ctx, r.limit, "")
+		}
+		return &Result{}, err
+	}
+	r.child = c
+	value, failure := r.execute()
+	release(r.clean)
+	r.awaitCalls(p)
+	result := &Result{Value: value}
+	result.Logs, result.LogsTruncated = r.logs.snapshot()
+	if failure == nil {
+		return result, nil
+	}
+	if !r.clean && p.children.isClosed() && ctx.Err() == nil {
+		failure = shutdown()
+	}
+	return result, failure
 }
 
 // supervise runs one step of an execution in a goroutine of its own and comes
 // back in bounded time.
 func (p *Pool) supervise(ctx context.Context, job Job, step func(*execution) ([]byte, *errclass.Error)) (*Result, error) {
 	e := newExecution(ctx, p, job)
-	if failure := p.admit(e); failure != nil {
+	if failure := p.admit(e.ctx, e); failure != nil {
 		e.cancel(nil)
 		return &Result{}, failure
 	}
 	if e.ctx.Err() != nil {
+		e.cancel(nil)
 		p.leave(e)
 		return &Result{}, e.stopped("before it began")
 	}
@@ -125,8 +192,8 @@ func (p *Pool) supervise(ctx context.Context, job Job, step func(*execution) ([]
 }
 
 // admit registers an execution, unless the pool can't take one.
-func (p *Pool) admit(e *execution) *errclass.Error {
-	if left := p.awaitRoom(e.ctx); left >= abandonedPerCPU*runtime.GOMAXPROCS(0) && e.ctx.Err() == nil {
+func (p *Pool) admit(ctx context.Context, e any) *errclass.Error {
+	if left := p.awaitRoom(ctx); left >= abandonedPerCPU*runtime.GOMAXPROCS(0) && ctx.Err() == nil {
 		failure := errclass.Newf(errclass.SandboxError, errclass.EngineFault,
 			"%d earlier executions can't be stopped and still compute; try again later", left)
 		failure.Origin, failure.Retryable = errclass.OriginPlatform, true
@@ -136,7 +203,7 @@ func (p *Pool) admit(e *execution) *errclass.Error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return errclass.New(errclass.Cancelled, errclass.Shutdown, "the sandbox is closed")
+		return shutdown()
 	}
 	p.running[e] = struct{}{}
 	return nil
@@ -167,8 +234,7 @@ func (p *Pool) awaitRoom(ctx context.Context) (left int) {
 }
 
 // leave is the end of an execution's last goroutine.
-func (p *Pool) leave(e *execution) {
-	e.cancel(nil)
+func (p *Pool) leave(e any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.running, e)
@@ -191,26 +257,35 @@ func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed = true
 	for e := range p.running {
-		e.cancel(errclass.New(errclass.Cancelled, errclass.Shutdown, "the sandbox was closed"))
-	}
-	if len(p.running) == 0 {
-		p.mu.Unlock()
-		return nil
-	}
-	if p.idle == nil {
-		p.idle = make(chan struct{})
+		if e, ok := e.(*execution); ok {
+			e.cancel(errclass.New(errclass.Cancelled, errclass.Shutdown, "the sandbox was closed"))
+		}
 	}
 	idle := p.idle
+	if idle == nil {
+		idle = make(chan struct{})
+		if len(p.running) == 0 {
+			close(idle)
+		} else {
+			p.idle = idle
+		}
+	}
 	p.mu.Unlock()
+	if p.children != nil {
+		p.children.close()
+	}
 	select {
 	case <-idle:
-		return nil
 	case <-time.After(4 * grace):
+		p.mu.Lock()
+		left := len(p.running)
+		p.mu.Unlock()
+		if left > 0 {
+			return fmt.Errorf("sandbox: %d executions can't be stopped and still run", left)
+		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.running) == 0 {
-		return nil
+	if p.children != nil {
+		p.children.life.Wait()
 	}
-	return fmt.Errorf("sandbox: %d executions can't be stopped and still run", len(p.running))
+	return nil
 }

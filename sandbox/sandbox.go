@@ -27,6 +27,13 @@ import (
 // Isolation says what stands between a program and its host.
 type Isolation string
 
+// Process runs each program in a child process of the same binary: warm, one
+// execution at a time, each in a fresh realm. At the deadline the child is asked
+// to stop and killed 50 ms later; the kernel caps its memory; it has no files, no
+// network, no environment and no other process (see [Pool.Hardening]). It needs
+// [Init], and a Unix; the walls are Linux's.
+const Process Isolation = "process"
+
 // Inline runs a program in the host's own process. Its limits are soft: time is
 // checked between the instructions of the program only, so a built-in function
 // that computes for long runs to its end in a goroutine that [Pool.Run] has
@@ -37,8 +44,18 @@ const Inline Isolation = "inline"
 
 // Options configures a [Pool]. The zero value is usable.
 type Options struct {
-	// Isolation defaults to [Inline], the only one yet.
+	// Isolation defaults to [Process].
 	Isolation Isolation
+	// Children is how many child processes run executions at once, and how many
+	// more of each depth of nesting (see [Job.Depth]). They are started when
+	// needed. Defaults to two per CPU, at least 8.
+	Children int
+	// Queue is how many executions may wait for a child; the next one is turned
+	// away. Defaults to 128 per child.
+	Queue int
+	// MayLack names the required layers (see [Layer]) without which the pool
+	// starts all the same. Each opens a hole in the sandbox.
+	MayLack []string
 	// Defaults stand in for the zero fields of [Job.Limits].
 	Defaults Limits
 }
@@ -59,6 +76,11 @@ type Job struct {
 	// Parameters and Credentials are JSON texts; empty stands for {}.
 	Parameters, Credentials []byte
 	Limits                  Limits
+	// Organization is on whose behalf the job runs. One that has a name holds at
+	// most three quarters of the children, and those that wait take turns.
+	Organization string
+	// Depth is how many executions this one is nested in through Invoke.
+	Depth int
 	// Invoke runs another tool for tools.invoke. Its context ends with the
 	// execution, at the latest; it must return soon after. It is called from
 	// goroutines of its own, several at a time. When nil, tools is undefined.

@@ -1,0 +1,182 @@
+package sandbox
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"github.com/landlock-lsm/go-landlock/landlock"
+	"golang.org/x/sys/unix"
+)
+
+// closeInherited closes all that is open beside the standard descriptors and
+// the link: what a careless host let the child inherit, what packages opened in
+// their init, and the file that Go's runtime follows the CPU limit with, which it
+// has no use for once GOMAXPROCS is set. What stays is how the runtime waits for
+// events: those of this process have close-on-exec, one that came through exec
+// can't.
+func closeInherited() error {
+	open, err := descriptors()
+	for fd, target := range open {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && (flags&unix.FD_CLOEXEC == 0 || !waitsForEvents(target)) {
+			_ = unix.Close(fd)
+		}
+	}
+	return err
+}
+
+func waitsForEvents(target string) bool {
+	return target == "anon_inode:[eventpoll]" || target == "anon_inode:[eventfd]"
+}
+
+// descriptors are those that are open beyond the link, and what they stand for.
+func descriptors() (map[int]string, error) {
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil, err
+	}
+	open := make(map[int]string)
+	for _, name := range names {
+		fd, err := strconv.Atoi(name.Name())
+		if err != nil || fd <= childLink {
+			continue
+		}
+		target, err := os.Readlink("/proc/self/fd/" + name.Name())
+		if err == nil { // the folder that was read is closed again
+			open[fd] = target
+		}
+	}
+	return open, nil
+}
+
+// writableMemory is what RLIMIT_DATA counts of this process, in bytes.
+func writableMemory() uint64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, found := bytes.Cut(status, []byte("VmData:"))
+	if !found {
+		return 0
+	}
+	var kib uint64
+	if _, err := fmt.Sscan(string(rest[:min(len(rest), 40)]), &kib); err != nil {
+		return 0
+	}
+	return kib << 10
+}
+
+// The layers, inside out.
+const (
+	layerMemory      = "memory limit"
+	layerEnvironment = "empty environment"
+	layerDescriptors = "closed descriptors"
+	layerDeath       = "parent-death signal"
+	layerLimits      = "rlimits"
+	layerPrivileges  = "no_new_privs"
+	layerLandlock    = "landlock"
+	layerSeccomp     = "seccomp"
+)
+
+// harden puts up every layer that the kernel has, seccomp last as it forbids the
+// rest. None needs privileges.
+func harden() []Layer {
+	layers := []Layer{
+		{layerMemory, true, reasonOf(checkMemoryLimit())},
+		{layerEnvironment, true, reasonOf(checkEnvironment())},
+		{layerDescriptors, true, reasonOf(checkDescriptors())},
+		{layerDeath, false, reasonOf(checkParentDeath())},
+		{layerLimits, true, reasonOf(limitResources())},
+		{layerPrivileges, true, reasonOf(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))},
+		{layerLandlock, false, reasonOf(restrictAccess())},
+	}
+	return append(layers, Layer{layerSeccomp, true, reasonOf(filterSystemCalls())})
+}
+
+func reasonOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// checkMemoryLimit reports whether the host can set the limit, as it will.
+func checkMemoryLimit() error {
+	if writableMemory() == 0 {
+		return fmt.Errorf("the kernel doesn't say how much memory the process has")
+	}
+	return nil
+}
+
+func checkEnvironment() error {
+	if n := len(os.Environ()); n > 0 {
+		return fmt.Errorf("%d variables", n)
+	}
+	return nil
+}
+
+func checkDescriptors() error {
+	open, err := descriptors()
+	for fd, target := range open {
+		if !waitsForEvents(target) {
+			return fmt.Errorf("descriptor %d is open", fd)
+		}
+	}
+	return err
+}
+
+func checkParentDeath() error {
+	var signal int32
+	if err := unix.Prctl(unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&signal)), 0, 0, 0); err != nil {
+		return err
+	}
+	if signal != int32(unix.SIGKILL) {
+		return fmt.Errorf("it is %d", signal)
+	}
+	return nil
+}
+
+// maxDescriptors leaves room for those that are open.
+const maxDescriptors = 32
+
+// limitResources sets limits for good: hard ones, which only privileges or the
+// system calls that seccomp forbids could raise. Processes are seccomp's, as
+// RLIMIT_NPROC counts all of the user's.
+func limitResources() error {
+	for resource, limit := range map[int]uint64{
+		unix.RLIMIT_CORE: 0, unix.RLIMIT_FSIZE: 0, unix.RLIMIT_NOFILE: maxDescriptors,
+		unix.RLIMIT_MEMLOCK: 0, unix.RLIMIT_MSGQUEUE: 0,
+	} {
+		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restrictAccess takes away files, TCP ports, and signals and abstract sockets
+// beyond this process, as far as the kernel's Landlock knows them.
+func restrictAccess() error {
+	if abi, _, errno := syscall.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION); errno != 0 || abi == 0 {
+		return fmt.Errorf("not in this kernel: %w", errno)
+	}
+	return landlock.V7.BestEffort().Restrict()
+}
+
+// setMemoryLimit has the kernel refuse a process more writable private memory.
+// Only the soft limit is lowered, so that it can be changed for the next job.
+func setMemoryLimit(pid int, bytes uint64) error {
+	return unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}, nil)
+}
+
+// childAttributes are how a child is started.
+func childAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
+
+// executable is this program, also after its file was replaced.
+func executable() (string, error) { return "/proc/self/exe", nil }

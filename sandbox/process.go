@@ -1,0 +1,472 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/internal/strictjson"
+)
+
+const (
+	// birthPatience is how long a child may take until it is ready.
+	birthPatience = 10 * time.Second
+	// lastWordsBytes is how much of a dying child's stderr is looked at.
+	lastWordsBytes = 4 << 10
+	// knownSources bounds what the host remembers of a child's cache.
+	knownSources = 4096
+	// frameSlack is what a frame holds beside its bounded part.
+	frameSlack = 64 << 10
+)
+
+// child is a child process as its host sees it. One execution at a time uses it.
+type child struct {
+	process  *os.Process
+	socket   *os.File
+	link     *link
+	greeting greeting
+
+	runs   int
+	memory int // the cap that is set, in MiB
+	known  map[sourceKey]struct{}
+
+	exited chan struct{} // closed when the two below are final
+	words  []byte        // its stderr: Go's runtime alone writes there
+	state  *os.ProcessState
+	killed atomic.Bool // by us
+}
+
+// startChild starts a child; await tells when it is ready.
+func startChild() (*child, error) {
+	process, socket, stderr, err := spawn()
+	if err != nil {
+		return nil, err
+	}
+	c := &child{
+		process: process, socket: socket, link: newLink(socket),
+		known: make(map[sourceKey]struct{}), exited: make(chan struct{}),
+	}
+	go c.bury(stderr)
+	return c, nil
+}
+
+// bury collects a child's last words and exit status.
+func (c *child) bury(stderr *os.File) {
+	var words bytes.Buffer
+	_, _ = io.CopyN(&words, stderr, lastWordsBytes)
+	_, _ = io.Copy(io.Discard, stderr)
+	stderr.Close()
+	c.state, _ = c.process.Wait()
+	c.words = words.Bytes()
+	close(c.exited)
+}
+
+// await waits until the child is ready and checks its walls. Layers that mayLack
+// names may be missing.
+func (c *child) await(mayLack map[string]bool) error {
+	_ = c.socket.SetReadDeadline(time.Now().Add(birthPatience))
+	kind, payload, err := c.link.receive(frameSlack)
+	if err == nil && kind != frameReady {
+		err = errProtocol
+	}
+	if err == nil {
+		c.greeting, err = parseGreeting(payload)
+	}
+	if err != nil {
+		c.kill()
+		<-c.exited
+		return fmt.Errorf("the child process didn't get ready: %w (%s)", err, c.obituary())
+	}
+	_ = c.socket.SetReadDeadline(time.Time{})
+	for _, layer := range c.greeting.layers {
+		if layer.Required && layer.Missing != "" && !mayLack[layer.Name] {
+			c.kill()
+			<-c.exited
+			return fmt.Errorf("the required layer %q is missing: %s; list it in Options.MayLack to run without it", layer.Name, layer.Missing)
+		}
+	}
+	return nil
+}
+
+// obituary says how a child ended, for the log.
+func (c *child) obituary() string {
+	words := errclass.OneLine(string(c.words), 200)
+	if words == "" {
+		words = "no last words"
+	}
+	return fmt.Sprintf("%v, %s", c.state, words)
+}
+
+// kill ends the child, whatever it is doing. It may be called more than once.
+func (c *child) kill() {
+	c.killed.Store(true)
+	_ = c.process.Kill()
+	_ = c.socket.SetDeadline(time.Unix(0, 1)) // wakes who waits for it
+}
+
+// discard ends the child and waits until nothing of it is left.
+func (c *child) discard() {
+	c.kill()
+	<-c.exited
+	c.socket.Close()
+}
+
+// run is one execution in a child.
+type run struct {
+	child *child
+	ctx   context.Context
+	limit time.Duration
+	job   *Job
+	check bool
+
+	logs    logBook
+	started bool // the source is compiled
+	clean   bool // the child may be used again
+
+	calls   sync.WaitGroup
+	open    atomic.Int64       // calls without an answer
+	cancel  context.CancelFunc // of the calls
+	callCtx context.Context
+	made    int
+	seen    map[uint64]bool // the ids of calls
+	mu      sync.Mutex
+	failed  map[uint64]*errclass.Error // calls that failed, by id
+}
+
+func newRun(ctx context.Context, job *Job, check bool) *run {
+	r := &run{ctx: ctx, job: job, check: check, logs: logBook{left: job.Limits.LogBytes}}
+	if deadline, ok := ctx.Deadline(); ok {
+		r.limit = max(time.Until(deadline), 1)
+	}
+	return r
+}
+
+// execute sends the job and handles what the child sends until it is through.
+func (r *run) execute() ([]byte, *errclass.Error) {
+	unlink := context.AfterFunc(r.ctx, r.stop)
+	value, failure := r.converse()
+	if !unlink() || r.open.Load() > 0 { // r.stop has the child in hand, or an answer is due
+		r.clean = false
+	}
+	if r.cancel != nil {
+		r.cancel()
+	}
+	return value, failure
+}
+
+// stop runs when the context has ended: at the deadline the child may still say
+// where the program is; a cancelled one is of no interest.
+func (r *run) stop() {
+	if errors.Is(r.ctx.Err(), context.DeadlineExceeded) {
+		_ = r.child.socket.SetReadDeadline(time.Now().Add(grace))
+		return
+	}
+	r.child.kill()
+}
+
+func (r *run) converse() ([]byte, *errclass.Error) {
+	if err := r.begin(); err != nil {
+		return nil, r.lost(err)
+	}
+	for {
+		kind, payload, err := r.child.link.receive(r.frameLimit())
+		if err != nil {
+			return nil, r.lost(err)
+		}
+		switch kind {
+		case frameLog:
+			err = r.log(payload)
+		case frameCall:
+			err = r.call(payload)
+		case frameUnknown:
+			err = r.sendSource()
+		case frameStarted:
+			r.started = true
+		case frameResult:
+			var result report
+			if result, err = parseReport(payload); err == nil {
+				return r.reported(&result)
+			}
+		default:
+			err = errProtocol
+		}
+		if err != nil {
+			return nil, r.lost(err)
+		}
+	}
+}
+
+// frameLimit bounds any frame of this execution.
+func (r *run) frameLimit() int {
+	l := &r.job.Limits
+	return max(l.OutputBytes, l.LogBytes, l.ParameterBytes) + frameSlack
+}
+
+// begin caps the child's memory and sends the job.
+func (r *run) begin() error {
+	c, limits := r.child, r.job.Limits
+	if c.memory != limits.MemoryMB {
+		if err := setMemoryLimit(c.process.Pid, c.greeting.baseline+uint64(limits.MemoryMB)<<20); err != nil {
+			return fmt.Errorf("sandbox: the memory limit can't be set: %w", err)
+		}
+		c.memory = limits.MemoryMB
+	}
+	o := order{
+		check: r.check, invoke: r.job.Invoke != nil, key: r.job.Source.key(), limits: limits,
+		parameters: r.job.Parameters, credentials: r.job.Credentials,
+	}
+	if r.limit > 0 {
+		deadline, _ := r.ctx.Deadline()
+		o.remaining = max(time.Until(deadline), 1)
+	}
+	if _, known := c.known[o.key]; known {
+		r.started = true // unless the child says that it has forgotten
+	} else if len(c.known) >= knownSources {
+		clear(c.known)
+	}
+	c.known[o.key] = struct{}{}
+	return c.link.send(frameJob, o.append)
+}
+
+func (r *run) sendSource() error {
+	r.started = false
+	return r.child.link.send(frameSource, func(dst []byte) []byte { return appendSource(dst, r.job.Source) })
+}
+
+// log takes a line within this host's own budget.
+func (r *run) log(payload []byte) error {
+	line, err := parseLog(payload)
+	if err != nil {
+		return err
+	}
+	r.logs.add(line.Level, line.Message)
+	return nil
+}
+
+// call runs a call of the host beside the program.
+func (r *run) call(payload []byte) error {
+	call, err := parseCall(payload)
+	if err != nil {
+		return err
+	}
+	r.made++
+	if r.job.Invoke == nil || r.made > r.job.Limits.Invokes || len(call.parameters) > r.job.Limits.ParameterBytes || r.seen[call.id] {
+		return errProtocol // the child has checked all that
+	}
+	if err := strictjson.Valid(call.parameters); err != nil {
+		return errProtocol
+	}
+	if r.callCtx == nil {
+		r.callCtx, r.cancel = context.WithCancel(r.ctx)
+		r.seen = make(map[uint64]bool)
+	}
+	r.seen[call.id] = true
+	r.open.Add(1)
+	r.calls.Go(func() {
+		value, failure := callHost(r.callCtx, r.job, call.tool, call.parameters)
+		if failure == nil && len(value) > r.job.Limits.ParameterBytes {
+			failure = tooMuch(errclass.ParameterLimit, r.job.Limits.ParameterBytes, "the result")
+		}
+		if failure != nil {
+			r.mu.Lock()
+			if r.failed == nil {
+				r.failed = make(map[uint64]*errclass.Error)
+			}
+			r.failed[call.id] = failure
+			r.mu.Unlock()
+		}
+		r.open.Add(-1) // before the child can know
+		// An error means that the child is gone, which the reader finds out.
+		_ = r.child.link.send(frameAnswer, func(dst []byte) []byte {
+			return appendAnswer(dst, call.id, value, failure)
+		})
+	})
+	return nil
+}
+
+// awaitCalls waits until the callbacks have returned, as they should soon after
+// the end of their context; those that don't are counted as left behind.
+func (r *run) awaitCalls(p *Pool) {
+	if r.made == 0 {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		r.calls.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(grace):
+		p.abandoned.Add(1)
+		p.mu.Lock()
+		left := new(int) // stands for the callbacks among those that run
+		p.running[left] = struct{}{}
+		p.mu.Unlock()
+		go func() {
+			<-done
+			p.abandoned.Add(-1)
+			p.leave(left)
+		}()
+	}
+}
+
+// reported turns the child's report into the outcome.
+func (r *run) reported(p *report) ([]byte, *errclass.Error) {
+	if !p.failed {
+		if err := r.checkValue(p.value); err != nil {
+			return nil, r.lost(err)
+		}
+		r.clean = !p.retire
+		return p.value, nil
+	}
+	if p.stopped {
+		return nil, r.stopped(p)
+	}
+	if call := r.failureOf(p.call); call != nil {
+		r.clean = !p.retire
+		failure := *call
+		failure.Detail, failure.Stack, failure.Cause = errclass.OneLine(p.detail, maxDetail), lines(p.stack), call
+		return nil, &failure
+	}
+	cause := errors.New("in the child: " + errclass.OneLine(p.cause, causeBytes))
+	if p.reason == errclass.Unclassified { // what the embedder gave isn't JSON
+		return nil, errclass.New(errclass.InternalError, p.reason, "").WithCause(cause)
+	}
+	if !sandboxReasons[p.reason] {
+		return nil, r.lost(errProtocol)
+	}
+	r.clean = !p.retire
+	failure := errclass.New(errclass.SandboxError, p.reason, p.detail)
+	failure.Stack = lines(p.stack)
+	if p.reason == errclass.EngineFault {
+		failure.Cause = cause
+	}
+	if p.origin == errclass.OriginCaller {
+		failure.Origin, failure.Hint = p.origin, errclass.OneLine(p.hint, 200)
+	}
+	return nil, failure
+}
+
+// checkValue holds a child's result to what it should have checked itself.
+func (r *run) checkValue(value []byte) error {
+	if r.check && len(value) == 0 {
+		return nil
+	}
+	if len(value) > r.job.Limits.OutputBytes || strictjson.Valid(value) != nil {
+		return errProtocol
+	}
+	return nil
+}
+
+// stopped is the failure of a program that its child has stopped: at the
+// deadline, which the host must see too.
+func (r *run) stopped(p *report) *errclass.Error {
+	select {
+	case <-r.ctx.Done():
+	case <-time.After(grace): // two clocks never differ by that
+		return r.lost(errProtocol)
+	}
+	failure := stopFailure(r.ctx, r.limit, errclass.OneLine(p.where, 300))
+	failure.Stack = lines(p.stack)
+	return failure
+}
+
+func (r *run) failureOf(call uint64) *errclass.Error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed[call]
+}
+
+func lines(stack []string) []string {
+	for i, frame := range stack {
+		stack[i] = errclass.OneLine(frame, 300)
+	}
+	return stack
+}
+
+// sandboxReasons are what a child may give as its reason: the others are for the
+// host to find.
+var sandboxReasons = map[errclass.Reason]bool{
+	errclass.Exception: true, errclass.SyntaxError: true, errclass.StackOverflow: true, errclass.OutputLimit: true,
+	errclass.Unserializable: true, errclass.NeverSettles: true, errclass.SourceLimit: true,
+	errclass.ParameterLimit: true, errclass.InvokeLimit: true, errclass.EngineFault: true,
+}
+
+// lost is the failure of an execution whose child is gone, silent or broken. The
+// child's exit status and what Go's runtime has said decide; no text of the
+// program's gets there.
+func (r *run) lost(err error) *errclass.Error {
+	r.clean = false
+	c := r.child
+	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+		c.kill()
+	}
+	select {
+	case <-c.exited:
+	case <-time.After(grace): // it has closed the socket and lives
+		c.kill()
+		<-c.exited
+	}
+	if r.ctx.Err() != nil {
+		return stopFailure(r.ctx, r.limit, r.unresponsive())
+	}
+	return r.verdict(err)
+}
+
+func (r *run) unresponsive() string {
+	if !r.started {
+		return "while the source was compiled"
+	}
+	return "inside a built-in function that can't be interrupted"
+}
+
+// verdict is why a child died by itself.
+func (r *run) verdict(err error) *errclass.Error {
+	c := r.child
+	status, _ := c.state.Sys().(syscall.WaitStatus)
+	switch {
+	case c.killed.Load() || errors.Is(err, errProtocol):
+		return engineFault(fmt.Errorf("the child process was put down: %w", err))
+	case hasLine(c.words, "runtime: goroutine stack exceeds", "fatal error: stack overflow"):
+		return errclass.New(errclass.SandboxError, errclass.StackOverflow, "calls of built-in functions are nested too deeply")
+	case hasLine(c.words, memoryWords...), status.Signaled() && (status.Signal() == syscall.SIGSEGV || status.Signal() == syscall.SIGBUS):
+		failure := errclass.Newf(errclass.SandboxError, errclass.MemoryLimit, "the program needs more than %d MiB of memory", r.job.Limits.MemoryMB)
+		return failure
+	}
+	failure := engineFault(errors.New("the child process died: " + c.obituary()))
+	if status.Signaled() && status.Signal() == syscall.SIGKILL { // not by us: an operator, or the kernel for the whole machine's sake
+		failure.Detail, failure.Hint = "the sandbox's process was killed from outside", "Try again; if it stays, look for what kills the process, such as a memory limit of the container."
+		failure.Origin, failure.Retryable = errclass.OriginPlatform, true
+	}
+	return failure
+}
+
+// memoryWords begin what Go's runtime says last when it gets no memory.
+var memoryWords = []string{
+	"fatal error: runtime: out of memory", "fatal error: out of memory", "runtime: out of memory", "runtime: cannot allocate memory",
+	"fatal error: runtime: cannot allocate memory", "fatal error: cannot allocate memory", "runtime: failed to create new OS thread",
+	"fatal error: unexpected signal during runtime execution", "fatal error: out of memory allocating",
+	"runtime/cgo: pthread_create failed", "fatal error: failed to reserve page summary memory", "runtime: mmap", "fatal error: runtime: cannot map pages",
+	"ThreadSanitizer: ", "FATAL: ThreadSanitizer",
+}
+
+// hasLine reports whether a line begins with one of some words.
+func hasLine(text []byte, beginnings ...string) bool {
+	for line := range bytes.Lines(text) {
+		for _, beginning := range beginnings {
+			if bytes.HasPrefix(line, []byte(beginning)) || beginning[0] == 'T' && bytes.Contains(line, []byte(beginning)) {
+				return true
+			}
+		}
+	}
+	return false
+}
