@@ -1,7 +1,10 @@
 package sandbox_test
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/dop251/goja"
 
@@ -19,20 +22,22 @@ return { items, net, discount, gross: Math.round((net - discount) * 119) / 100 }
 
 const pricingParameters = `{"tier":"gold","items":[{"sku":"a","price":3.5,"quantity":2},{"sku":"b","price":10,"quantity":1},{"sku":"c","price":0.25,"quantity":40}]}`
 
-// BenchmarkRun and BenchmarkBare run the same program: compare the two of one
-// go test -bench. to see what the sandbox costs.
+// BenchmarkRun and BenchmarkBare run the same program: compare them within one
+// go test -bench to see what the sandbox costs.
 func BenchmarkRun(b *testing.B) {
-	pool, err := sandbox.New(sandbox.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer pool.Close()
-	job := sandbox.Job{Source: sandbox.Source{Name: "pricing.js", Code: pricing}, Parameters: []byte(pricingParameters)}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := pool.Run(b.Context(), job); err != nil {
-			b.Fatal(err)
-		}
+	for _, isolation := range isolations {
+		b.Run(string(isolation), func(b *testing.B) {
+			pool := newPool(b, sandbox.Options{Isolation: isolation})
+			job := sandbox.Job{Source: sandbox.Source{Name: "pricing.js", Code: pricing}, Parameters: []byte(pricingParameters)}
+			ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
+			defer cancel()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := pool.Run(ctx, job); err != nil {
+					b.Fatal(err, errors.Unwrap(err))
+				}
+			}
+		})
 	}
 }
 
@@ -45,16 +50,16 @@ func BenchmarkBare(b *testing.B) {
 		rt := goja.New()
 		value, err := rt.RunProgram(program)
 		if err != nil {
-			b.Fatal(err)
+			b.Fatal(err, errors.Unwrap(err))
 		}
 		function, _ := goja.AssertFunction(value)
 		promise, err := function(goja.Undefined(), rt.ToValue(pricingParameters))
 		if err != nil {
-			b.Fatal(err)
+			b.Fatal(err, errors.Unwrap(err))
 		}
 		result := promise.Export().(*goja.Promise).Result().(*goja.Object)
 		if _, err := result.MarshalJSON(); err != nil {
-			b.Fatal(err)
+			b.Fatal(err, errors.Unwrap(err))
 		}
 	}
 }

@@ -23,8 +23,8 @@ type execution struct {
 	host    host
 	fatal   *errclass.Error // set by a callback that nobody can catch
 
-	key      *sourceKey  // of the source, where somebody knows it already
-	compiled func()      // called, where set, once the source is compiled
+	key      *sourceKey // of the source, where somebody knows it already
+	compiled func()     // called, where set, once the source is compiled
 	// remote, where set, has sent a call to another process when it returns what
 	// waits for the answer: the order of calls and result is the program's.
 	remote func(ctx context.Context, tool string, parameters []byte) (wait func() ([]byte, *errclass.Error))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -216,7 +217,7 @@ func parseOrder(payload []byte) (o order, err error) {
 		return o, errProtocol
 	}
 	f.rest = f.rest[copy(o.key[:], f.rest):]
-	o.remaining = time.Duration(f.int())
+	o.remaining = time.Duration(min(f.uint(), math.MaxInt64))
 	for _, limit := range o.limits.fields() {
 		*limit.value = f.int()
 	}
@@ -299,7 +300,7 @@ type report struct {
 	origin  errclass.Origin
 	hint    string
 	stack   []string
-	stopped bool   // the deadline passed; where says where the program was
+	stopped bool // the deadline passed; where says where the program was
 	where   string
 	cause   string // of an engine fault, for the log
 	call    uint64 // the host call whose failure this is; zero for none
