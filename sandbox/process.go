@@ -436,11 +436,10 @@ func (r *run) verdict(err error) *errclass.Error {
 	switch {
 	case c.killed.Load() || errors.Is(err, errProtocol):
 		return engineFault(fmt.Errorf("the child process was put down: %w", err))
-	case hasLine(c.words, "runtime: goroutine stack exceeds", "fatal error: stack overflow"):
+	case sayAny(c.words, "runtime: goroutine stack exceeds", "fatal error: stack overflow"):
 		return errclass.New(errclass.SandboxError, errclass.StackOverflow, "calls of built-in functions are nested too deeply")
-	case hasLine(c.words, memoryWords...), status.Signaled() && (status.Signal() == syscall.SIGSEGV || status.Signal() == syscall.SIGBUS):
-		failure := errclass.Newf(errclass.SandboxError, errclass.MemoryLimit, "the program needs more than %d MiB of memory", r.job.Limits.MemoryMB)
-		return failure
+	case sayAny(c.words, memoryWords...), status.Signaled() && (status.Signal() == syscall.SIGSEGV || status.Signal() == syscall.SIGBUS):
+		return errclass.Newf(errclass.SandboxError, errclass.MemoryLimit, "the program needs more than %d MiB of memory", r.job.Limits.MemoryMB)
 	}
 	failure := engineFault(errors.New("the child process died: " + c.obituary()))
 	if status.Signaled() && status.Signal() == syscall.SIGKILL { // not by us: an operator, or the kernel for the whole machine's sake
@@ -450,20 +449,25 @@ func (r *run) verdict(err error) *errclass.Error {
 	return failure
 }
 
-// memoryWords begin what Go's runtime says last when it gets no memory.
+// memoryWords are what Go's runtime says last when it gets no memory, and what
+// the race detector does.
 var memoryWords = []string{
-	"fatal error: runtime: out of memory", "fatal error: out of memory", "runtime: out of memory", "runtime: cannot allocate memory",
-	"fatal error: runtime: cannot allocate memory", "fatal error: cannot allocate memory", "runtime: failed to create new OS thread",
-	"fatal error: unexpected signal during runtime execution", "fatal error: out of memory allocating",
-	"runtime/cgo: pthread_create failed", "fatal error: failed to reserve page summary memory", "runtime: mmap", "fatal error: runtime: cannot map pages",
-	"ThreadSanitizer: ", "FATAL: ThreadSanitizer",
+	"fatal error: runtime: out of memory", "fatal error: out of memory", "runtime: out of memory",
+	"fatal error: runtime: cannot allocate memory", "fatal error: cannot allocate memory", "runtime: cannot allocate memory",
+	"runtime: failed to create new OS thread", "runtime/cgo: pthread_create failed",
+	"fatal error: failed to reserve page summary memory", "fatal error: runtime: cannot map pages in arena address space",
+	"ERROR: ThreadSanitizer failed to allocate",
 }
 
-// hasLine reports whether a line begins with one of some words.
-func hasLine(text []byte, beginnings ...string) bool {
-	for line := range bytes.Lines(text) {
-		for _, beginning := range beginnings {
-			if bytes.HasPrefix(line, []byte(beginning)) || beginning[0] == 'T' && bytes.Contains(line, []byte(beginning)) {
+// sayAny reports whether a line of some last words begins with one of these; the
+// race detector puts its process id first.
+func sayAny(words []byte, these ...string) bool {
+	for line := range bytes.Lines(words) {
+		if bytes.HasPrefix(line, []byte("==")) {
+			_, line, _ = bytes.Cut(line[2:], []byte("=="))
+		}
+		for _, beginning := range these {
+			if bytes.HasPrefix(line, []byte(beginning)) {
 				return true
 			}
 		}
