@@ -169,7 +169,7 @@ func (r *Runner) compileJavaScript(t *tool) {
 		}
 		result, err := r.pool.Run(ctx, sandbox.Job{
 			Source: source, Parameters: x.parametersJSON, Credentials: credentials,
-			Limits: limits, Invoke: x.invoke,
+			Limits: limits, Invoke: x.invoke, Organization: x.organization, Depth: x.depth,
 		})
 		return output{result.Value, nil, result.Logs, result.LogsTruncated}, err
 	}

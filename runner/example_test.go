@@ -6,9 +6,11 @@ import (
 	"fmt"
 
 	"github.com/almyty-inc/toolrun/runner"
+	"github.com/almyty-inc/toolrun/sandbox"
 )
 
 func Example() {
+	sandbox.Init() // first in main: JavaScript runs in child processes of this program
 	r, err := runner.New(runner.Options{Tools: []*runner.Definition{{
 		Name: "price", Type: runner.JavaScript,
 		Parameters: json.RawMessage(`{"type":"object","required":["quantity"],"properties":{"quantity":{"type":"integer"}}}`),

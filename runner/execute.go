@@ -97,6 +97,9 @@ func (x *execution) execute(ctx context.Context, id string, parameters []byte) (
 		return x.finishCached(ctx, value), nil
 	}
 	out, err := x.run(ctx)
+	if full, ok := err.(*errclass.APIError); ok { // the sandbox's queue is; what lies deeper is a tool's failure
+		return nil, full
+	}
 	if err == nil {
 		err = x.checkOutput(out.value)
 	}
@@ -224,10 +227,10 @@ func (x *execution) takeSlot(ctx context.Context) (release func(), err error) {
 	if x.depth > 0 {
 		return func() {}, nil
 	}
-	if err := x.runner.slots.acquire(ctx); err != nil {
+	if err := x.runner.slots.acquire(ctx, x.organization); err != nil {
 		return nil, err
 	}
-	return x.runner.slots.release, nil
+	return func() { x.runner.slots.release(x.organization) }, nil
 }
 
 // queueFailure classifies a wait for a slot that ended without one.

@@ -2,46 +2,38 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/internal/fairqueue"
 )
 
-// slots bounds how many executions run at once and how many wait, first come,
-// first served.
-type slots struct {
-	free    *semaphore.Weighted
-	waiting atomic.Int64
-	queue   int64
-}
+// slots bounds how many executions run at once and how many wait; organizations
+// that wait take turns.
+type slots struct{ queue *fairqueue.Queue }
 
-func newSlots(concurrency, queue int) *slots {
-	return &slots{free: semaphore.NewWeighted(int64(concurrency)), queue: int64(queue)}
+func newSlots(concurrency, queue int) slots {
+	return slots{fairqueue.New(concurrency, queue)}
 }
 
 // acquire takes a slot, waiting until ctx is done. It returns a 503 when the
 // queue is full, and ctx's error when the wait was too long.
-func (s *slots) acquire(ctx context.Context) error {
-	if s.free.TryAcquire(1) {
-		return nil
-	}
-	if s.waiting.Add(1) > s.queue {
-		s.waiting.Add(-1)
+func (s slots) acquire(ctx context.Context, organization string) error {
+	err := s.queue.Acquire(ctx, organization)
+	if errors.Is(err, fairqueue.ErrFull) {
 		e := errclass.NewAPIError(errclass.CodeUnavailable, "Too many executions are waiting. Retry after 1 second.")
 		e.RetryAfter = time.Second
 		return e
 	}
-	defer s.waiting.Add(-1)
-	return s.free.Acquire(ctx, 1)
+	return err
 }
 
-func (s *slots) release() { s.free.Release(1) }
+func (s slots) release(organization string) { s.queue.Release(organization) }
 
 const (
 	// maxBuckets bounds for how many organizations, over all tools, the use is

@@ -94,9 +94,11 @@ func Parse(name string, data []byte) (*Definition, error) {
 func moreFaults(def *Definition, shape []errclass.FieldError) []errclass.FieldError {
 	_ = json.Unmarshal(def.origin.doc.JSON, def) // lenient: shape says what is wrong
 	r := &Runner{life: context.Background()}
-	if pool, err := sandbox.New(sandbox.Options{}); err == nil {
-		r.pool = pool
-		defer func() { _ = pool.Close() }() // nothing runs any more
+	if needsSandbox(def) {
+		if pool, err := sandbox.New(sandbox.Options{}); err == nil {
+			r.pool = pool
+			defer func() { _ = pool.Close() }() // nothing runs any more
+		}
 	}
 	return r.compileParts(&tool{def: def, faults: shape}).faults
 }

@@ -21,6 +21,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,7 +67,8 @@ type Options struct {
 	Env         map[string]string
 	Credentials map[string]any
 
-	// Sandbox configures how JavaScript runs.
+	// Sandbox configures how JavaScript runs. By default that is in child processes,
+	// for which main has to begin with [sandbox.Init].
 	Sandbox sandbox.Options
 
 	// DefaultTimeout bounds executions of tools that set no timeout of their
@@ -107,7 +109,7 @@ type Runner struct {
 	clients  *llmtool.Clients
 	redactor *redact.Redactor
 	log      *slog.Logger
-	slots    *slots
+	slots    slots
 	cache    *resultCache
 	rates    *rateLimits
 
@@ -167,6 +169,9 @@ func (o *Options) setDefaults() error {
 	setDefault(&o.Queue, DefaultQueue)
 	setDefault(&o.ParameterBytes, DefaultParameterBytes)
 	setDefault(&o.CacheBytes, DefaultCacheBytes)
+	if err := o.Sandbox.Validate(); err != nil {
+		return err
+	}
 	if o.MaxTimeout < o.DefaultTimeout {
 		return errors.New("runner: Options.MaxTimeout is shorter than DefaultTimeout")
 	}
@@ -190,17 +195,25 @@ func (r *Runner) open() error {
 		}
 		r.guarded, r.carrier = guarded, guarded
 	}
-	pool, err := sandbox.New(r.opts.Sandbox)
-	if err != nil {
-		return err
+	if slices.ContainsFunc(r.opts.Tools, needsSandbox) {
+		pool, err := sandbox.New(r.opts.Sandbox)
+		if err != nil {
+			return err
+		}
+		r.pool = pool
 	}
-	r.pool = pool
 	clients, faults := llmtool.NewClients(r.opts.Providers, r.opts.Env, r.opts.Credentials, r.carrier)
 	if len(faults) > 0 {
 		return invalid("providers", faults)
 	}
 	r.clients = clients
 	return r.addTools()
+}
+
+// needsSandbox reports whether a tool has JavaScript: a runner without any starts
+// no process.
+func needsSandbox(def *Definition) bool {
+	return def != nil && (def.Type == JavaScript || def.Code != "")
 }
 
 func (r *Runner) addTools() error {

@@ -10,9 +10,13 @@ import (
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/runner"
+	"github.com/almyty-inc/toolrun/sandbox"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	sandbox.Init()
+	goleak.VerifyTestMain(m)
+}
 
 // newRunner starts a runner that is closed with the test.
 func newRunner(t *testing.T, opts runner.Options) *runner.Runner {
@@ -73,7 +77,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{"negative timeout", runner.Options{DefaultTimeout: -1}, "Options.DefaultTimeout is negative"},
 		{"maximum below default", runner.Options{DefaultTimeout: 2, MaxTimeout: 1}, "Options.MaxTimeout is shorter than DefaultTimeout"},
 		{"policy", runner.Options{Egress: policy("10.0.0.0/99")}, "10.0.0.0/99"},
-		{"isolation", runner.Options{Sandbox: isolation("process")}, "process"},
+		{"isolation", runner.Options{Sandbox: isolation("vm")}, "vm"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := runner.New(tc.opts)

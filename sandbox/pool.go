@@ -45,28 +45,16 @@ type Pool struct {
 // [Process] isolation it starts a first child and fails when that can't be, when
 // a required [Layer] is missing, or when [Init] wasn't called.
 func New(o Options) (*Pool, error) {
-	for _, field := range []struct {
-		name  string
-		value int
-	}{{"Children", o.Children}, {"Queue", o.Queue}} {
-		if field.value < 0 {
-			return nil, fmt.Errorf("sandbox: Options.%s is %d; it must not be negative", field.name, field.value)
-		}
-	}
-	if err := o.Defaults.check(); err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	p := &Pool{defaults: o.Defaults.or(builtinLimits), running: make(map[any]struct{})}
-	switch o.Isolation {
-	case Inline:
-	case "", Process:
-		children, err := newChildren(o)
-		if err != nil {
-			return nil, err
-		}
-		p.children = children
-	default:
-		return nil, fmt.Errorf("sandbox: Options.Isolation %q is unknown; use %q or %q", string(o.Isolation), Process, Inline)
+	if o.Isolation == Inline {
+		return p, nil
+	}
+	var err error
+	if p.children, err = newChildren(o); err != nil {
+		return nil, err
 	}
 	return p, nil
 }

@@ -20,6 +20,7 @@ package sandbox
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/almyty-inc/toolrun/errclass"
 )
@@ -58,6 +59,24 @@ type Options struct {
 	MayLack []string
 	// Defaults stand in for the zero fields of [Job.Limits].
 	Defaults Limits
+}
+
+// Validate names the field that is wrong, if one is. [New] calls it.
+func (o Options) Validate() error {
+	for _, field := range []struct {
+		name  string
+		value int
+	}{{"Children", o.Children}, {"Queue", o.Queue}} {
+		if field.value < 0 {
+			return fmt.Errorf("sandbox: Options.%s is %d; it must not be negative", field.name, field.value)
+		}
+	}
+	switch o.Isolation {
+	case "", Process, Inline:
+	default:
+		return fmt.Errorf("sandbox: Options.Isolation %q is unknown; use %q or %q", string(o.Isolation), Process, Inline)
+	}
+	return o.Defaults.check()
 }
 
 // Source is a program as its author wrote it.

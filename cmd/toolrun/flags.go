@@ -33,7 +33,7 @@ func (c *common) register(flags *pflag.FlagSet) {
 	flags.StringVar(&c.envFile, "env-file", "", "file of NAME=value lines that tools may read as env.NAME (credentials.NAME=value as credentials.NAME)")
 	flags.StringVar(&c.providers, "providers", "", "file of LLM providers, in place of each providers.yaml beside the tools")
 	flags.StringArrayVar(&c.allow, "allow", nil, "let tools reach a private HOST[:PORT] or CIDR[:PORT]; may be given more than once")
-	flags.StringVar(&c.isolation, "isolation", string(sandbox.Inline), "how JavaScript runs: inline (process isolation comes with a later version)")
+	flags.StringVar(&c.isolation, "isolation", string(sandbox.Process), "how JavaScript runs: process (in child processes under hard limits) or inline (in this one, for trusted code only)")
 }
 
 // options are the runner's options as the flags say. Tools and what is read

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/almyty-inc/toolrun/internal/example"
+	"github.com/almyty-inc/toolrun/sandbox"
 )
 
 // Exit codes.
@@ -29,6 +30,7 @@ const (
 )
 
 func main() {
+	sandbox.Init()
 	os.Exit(Main())
 }
 

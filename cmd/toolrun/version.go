@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/almyty-inc/toolrun/sandbox"
 )
 
 // version is set by release builds (-ldflags "-X main.version=v1.2.3"); others
@@ -31,7 +33,7 @@ func versionCommand(c console) *cobra.Command {
 			if !verbose {
 				return
 			}
-			fmt.Fprintln(c.out, "isolation: inline (soft limits; run trusted code only)")
+			printIsolation(c)
 			if info == nil {
 				return
 			}
@@ -44,6 +46,20 @@ func versionCommand(c console) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "also print isolation and the versions of the engines")
 	return cmd
+}
+
+// printIsolation starts a child process to see which walls it has here.
+func printIsolation(c console) {
+	pool, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		fmt.Fprintf(c.out, "isolation: inline only, for trusted code: %v\n", err)
+		return
+	}
+	defer pool.Close()
+	fmt.Fprintln(c.out, "isolation: process")
+	for _, layer := range pool.Hardening() {
+		fmt.Fprintln(c.out, "  "+layer.String())
+	}
 }
 
 func versionOf(info *debug.BuildInfo) string {

@@ -18,9 +18,13 @@ import (
 
 	"github.com/almyty-inc/toolrun/internal/service"
 	"github.com/almyty-inc/toolrun/runner"
+	"github.com/almyty-inc/toolrun/sandbox"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	sandbox.Init()
+	goleak.VerifyTestMain(m)
+}
 
 // patience bounds how long a test waits for what must happen.
 const patience = 30 * time.Second
