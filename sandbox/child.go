@@ -53,8 +53,6 @@ const (
 	childGCPercent = 200
 	// childCacheBytes bounds the compiled programs of one child.
 	childCacheBytes = 8 << 20
-	// looksAtMemory is how long a run takes after which it may have grown the child.
-	looksAtMemory = 2 * time.Millisecond
 	// grownBytes is how much larger than at its start a child may be and stay.
 	grownBytes = 24 << 20
 )
@@ -63,8 +61,11 @@ const (
 type worker struct {
 	link  *link
 	pool  *Pool // inline: what a child does is what an inline pool does
-	size  uint64
-	limit int // the memory limit that is set, in MiB
+	size  uint64 // of its memory when it was ready, in bytes
+	limit int    // the memory limit that is set, in MiB
+
+	most    atomic.Uint64 // bytes of memory that the job may reach; zero between jobs
+	watcher *time.Timer
 
 	// Of the current job.
 	calls struct {
@@ -94,8 +95,10 @@ func serve() error {
 		pool: &Pool{defaults: builtinLimits, programs: cache{limit: childCacheBytes}},
 	}
 	w.calls.pending = make(map[uint64]chan<- callAnswer)
+	w.watcher = time.AfterFunc(time.Hour, w.look)
+	w.watcher.Stop()
 	w.warmUp()
-	g := greeting{baseline: writableMemory(), layers: harden()}
+	g := greeting{memory: ownMemory(), layers: harden()}
 	w.size = mapped()
 	if err := w.link.send(frameReady, g.append); err != nil {
 		return err
@@ -143,11 +146,10 @@ func (w *worker) handle(payload []byte) (last bool, err error) {
 		return true, err
 	}
 	w.limitMemory(o.limits.MemoryMB)
-	start := time.Now()
+	w.watch(o.limits.MemoryMB)
 	r := w.run(o, src)
-	if time.Since(start) > looksAtMemory && mapped() > w.size+grownBytes {
-		r.retire = true
-	}
+	w.unwatch()
+	r.retire = r.retire || mapped() > w.size+grownBytes
 	return r.retire, w.link.send(frameResult, r.append)
 }
 
@@ -177,6 +179,36 @@ func (w *worker) limitMemory(mib int) {
 	}
 	w.limit = mib
 	debug.SetMemoryLimit(int64(w.size) + int64(mib)<<20/8*7)
+}
+
+const (
+	// exitMemory is the exit status of a child that went over its memory limit.
+	exitMemory = 78
+	// watchEvery is how often a running child looks at its memory.
+	watchEvery = time.Millisecond
+)
+
+// watch looks at the memory of a job that takes its time, and ends the process
+// over the limit; the kernel's own limits come into effect in coarser steps.
+func (w *worker) watch(mib int) {
+	w.most.Store(w.size + uint64(mib)<<20)
+	w.watcher.Reset(watchEvery)
+}
+
+func (w *worker) look() {
+	most := w.most.Load()
+	if most == 0 {
+		return
+	}
+	if mapped() > most {
+		os.Exit(exitMemory)
+	}
+	w.watcher.Reset(watchEvery)
+}
+
+func (w *worker) unwatch() {
+	w.most.Store(0)
+	w.watcher.Stop()
 }
 
 // run is one job.
@@ -302,7 +334,7 @@ func (w *worker) pendingCalls() bool {
 
 // mapped is how much memory Go's runtime holds.
 func mapped() uint64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(sample)
+	sample := [...]metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(sample[:])
 	return sample[0].Value.Uint64() - sample[1].Value.Uint64()
 }

@@ -1,10 +1,11 @@
 package sandbox
 
 import (
-	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -53,21 +54,22 @@ func descriptors() (map[int]string, error) {
 	return open, nil
 }
 
-// writableMemory is what RLIMIT_DATA counts of this process, in bytes.
-func writableMemory() uint64 {
+// ownMemory is what the kernel counts of this process; zeros where it doesn't say.
+func ownMemory() (m memory) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		return 0
+		return memory{}
 	}
-	_, rest, found := bytes.Cut(status, []byte("VmData:"))
-	if !found {
-		return 0
+	for line := range strings.Lines(string(status)) {
+		var kib uint64
+		if _, err := fmt.Sscanf(line, "VmSize: %d kB", &kib); err == nil {
+			m.space = kib << 10
+		}
+		if _, err := fmt.Sscanf(line, "VmData: %d kB", &kib); err == nil {
+			m.data = kib << 10
+		}
 	}
-	var kib uint64
-	if _, err := fmt.Sscan(string(rest[:min(len(rest), 40)]), &kib); err != nil {
-		return 0
-	}
-	return kib << 10
+	return m
 }
 
 // The layers, inside out.
@@ -89,7 +91,7 @@ func harden() []Layer {
 		{layerMemory, true, reasonOf(checkMemoryLimit())},
 		{layerEnvironment, true, reasonOf(checkEnvironment())},
 		{layerDescriptors, true, reasonOf(checkDescriptors())},
-		{layerDeath, false, reasonOf(checkParentDeath())},
+		{layerDeath, false, reasonOf(dieWithParent())},
 		{layerLimits, true, reasonOf(limitResources())},
 		{layerPrivileges, true, reasonOf(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))},
 		{layerLandlock, false, reasonOf(restrictAccess())},
@@ -106,7 +108,7 @@ func reasonOf(err error) string {
 
 // checkMemoryLimit reports whether the host can set the limit, as it will.
 func checkMemoryLimit() error {
-	if writableMemory() == 0 {
+	if m := ownMemory(); m.data == 0 || m.space == 0 {
 		return fmt.Errorf("the kernel doesn't say how much memory the process has")
 	}
 	return nil
@@ -129,7 +131,15 @@ func checkDescriptors() error {
 	return err
 }
 
-func checkParentDeath() error {
+// dieWithParent has the kernel kill this process when the thread that started it
+// ends. It was started so, but that is a property of its first thread, and cannot
+// be asked from another.
+func dieWithParent() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
 	var signal int32
 	if err := unix.Prctl(unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&signal)), 0, 0, 0); err != nil {
 		return err
@@ -167,10 +177,30 @@ func restrictAccess() error {
 	return landlock.V7.BestEffort().Restrict()
 }
 
-// setMemoryLimit has the kernel refuse a process more writable private memory.
-// Only the soft limit is lowered, so that it can be changed for the next job.
-func setMemoryLimit(pid int, bytes uint64) error {
-	return unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}, nil)
+// Go's runtime reserves address space in arenas, and beside them space for its
+// books.
+const (
+	arenaBytes = 64 << 20
+	bookBytes  = 16 << 20
+)
+
+// capMemory has the kernel refuse a process more memory than it had when it was
+// ready, and the given bytes. RLIMIT_DATA counts exactly, but Linux doesn't look
+// at it where a reservation turns into memory, as it does within an arena; so
+// RLIMIT_AS bounds the reservations, in whole arenas, and the child itself looks
+// at every moment between (see [worker.watch]). Only soft limits are set, so that
+// they can be others for the next job.
+func capMemory(pid int, base memory, bytes uint64) error {
+	arenas := (bytes + arenaBytes - 1) / arenaBytes * arenaBytes
+	for resource, limit := range map[int]uint64{
+		unix.RLIMIT_DATA: base.data + shadowFactor*bytes,
+		unix.RLIMIT_AS:   base.space + shadowFactor*(arenas+bookBytes),
+	} {
+		if err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: limit, Max: unix.RLIM_INFINITY}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // childAttributes are how a child is started.

@@ -12,7 +12,7 @@ import (
 // they are given and no other of its own.
 func closeInherited() error { return nil }
 
-func writableMemory() uint64 { return 0 }
+func ownMemory() memory { return memory{} }
 
 // harden has little to put up here: a process of its own, which can be killed.
 func harden() []Layer {
@@ -24,7 +24,8 @@ func harden() []Layer {
 	return []Layer{environment, {Name: "memory limit", Missing: missing}, {Name: "system call filter", Missing: missing}}
 }
 
-func setMemoryLimit(int, uint64) error { return nil }
+// capMemory leaves it to the child to look after itself.
+func capMemory(int, memory, uint64) error { return nil }
 
 func childAttributes() *syscall.SysProcAttr { return nil }
 

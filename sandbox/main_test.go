@@ -3,6 +3,8 @@ package sandbox_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -14,6 +16,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("SANDBOX_TEST_HELPER") == "forgets-init" {
+		_, err := sandbox.New(sandbox.Options{})
+		fmt.Println(err)
+		return
+	}
 	sandbox.Init()
 	goleak.VerifyTestMain(m)
 }

@@ -147,7 +147,7 @@ func (p *Pool) supervise(ctx context.Context, job Job, step func(*execution) ([]
 	if e.ctx.Err() != nil {
 		e.cancel(nil)
 		p.leave(e)
-		return &Result{}, e.stopped("before it began")
+		return &Result{}, stopFailure(e.ctx, e.limit, "before it began")
 	}
 	go e.supervised(step)
 
@@ -160,7 +160,7 @@ func (p *Pool) supervise(ctx context.Context, job Job, step func(*execution) ([]
 		case o = <-e.finished:
 		case <-time.After(grace):
 			e.abandon()
-			o.failure = e.stopped(e.unresponsive())
+			o.failure = stopFailure(e.ctx, e.limit, e.unresponsive())
 		}
 	}
 	if e.invoked.Load() {

@@ -214,7 +214,7 @@ func (r *run) frameLimit() int {
 func (r *run) begin() error {
 	c, limits := r.child, r.job.Limits
 	if c.memory != limits.MemoryMB {
-		if err := setMemoryLimit(c.process.Pid, c.greeting.baseline+uint64(limits.MemoryMB)<<20); err != nil {
+		if err := capMemory(c.process.Pid, c.greeting.memory, uint64(limits.MemoryMB)<<20); err != nil {
 			return fmt.Errorf("sandbox: the memory limit can't be set: %w", err)
 		}
 		c.memory = limits.MemoryMB
@@ -438,7 +438,7 @@ func (r *run) verdict(err error) *errclass.Error {
 		return engineFault(fmt.Errorf("the child process was put down: %w", err))
 	case sayAny(c.words, "runtime: goroutine stack exceeds", "fatal error: stack overflow"):
 		return errclass.New(errclass.SandboxError, errclass.StackOverflow, "calls of built-in functions are nested too deeply")
-	case sayAny(c.words, memoryWords...), status.Signaled() && (status.Signal() == syscall.SIGSEGV || status.Signal() == syscall.SIGBUS):
+	case c.state.ExitCode() == exitMemory, sayAny(c.words, memoryWords...), status.Signaled() && (status.Signal() == syscall.SIGSEGV || status.Signal() == syscall.SIGBUS):
 		return errclass.Newf(errclass.SandboxError, errclass.MemoryLimit, "the program needs more than %d MiB of memory", r.job.Limits.MemoryMB)
 	}
 	failure := engineFault(errors.New("the child process died: " + c.obituary()))
@@ -456,7 +456,7 @@ var memoryWords = []string{
 	"fatal error: runtime: cannot allocate memory", "fatal error: cannot allocate memory", "runtime: cannot allocate memory",
 	"runtime: failed to create new OS thread", "runtime/cgo: pthread_create failed",
 	"fatal error: failed to reserve page summary memory", "fatal error: runtime: cannot map pages in arena address space",
-	"ERROR: ThreadSanitizer failed to allocate",
+	"fatal error: too many address space collisions for -race mode", "ERROR: ThreadSanitizer failed to allocate",
 }
 
 // sayAny reports whether a line of some last words begins with one of these; the

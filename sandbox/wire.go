@@ -348,12 +348,13 @@ func parseReport(payload []byte) (r report, err error) {
 
 // greeting is what a child says of itself once it is ready.
 type greeting struct {
-	baseline uint64 // bytes of writable private memory before any job
+	memory memory // before any job
 	layers   []Layer
 }
 
 func (g *greeting) append(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, g.baseline)
+	dst = binary.AppendUvarint(dst, g.memory.data)
+	dst = binary.AppendUvarint(dst, g.memory.space)
 	dst = binary.AppendUvarint(dst, uint64(len(g.layers)))
 	for _, layer := range g.layers {
 		dst = appendBytes(dst, layer.Name)
@@ -365,7 +366,7 @@ func (g *greeting) append(dst []byte) []byte {
 
 func parseGreeting(payload []byte) (g greeting, err error) {
 	f := fields{rest: payload}
-	g.baseline = f.uint()
+	g.memory.data, g.memory.space = f.uint(), f.uint()
 	n := f.uint()
 	if n > 100 {
 		return g, errProtocol
@@ -375,6 +376,10 @@ func parseGreeting(payload []byte) (g greeting, err error) {
 	}
 	return g, f.end()
 }
+
+// memory is what the kernel counts of a process, in bytes: private writable
+// memory, and address space.
+type memory struct{ data, space uint64 }
 
 // Layer is one of the walls around a child process.
 type Layer struct {
