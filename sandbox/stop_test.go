@@ -173,6 +173,7 @@ func TestCause(t *testing.T) {
 		require.Equal(t, errclass.Shutdown, got.Reason)
 		require.Equal(t, "draining", got.Detail)
 
+		require.Equal(t, "1", value(t, pool, code("return 1")), "so that a process is warm")
 		due := errclass.New(errclass.Timeout, errclass.Deadline, "the tool's timeout of 30ms has passed")
 		ctx2, cancel2 := context.WithTimeoutCause(t.Context(), 30*time.Millisecond, due)
 		defer cancel2()
