@@ -15,9 +15,11 @@ import (
 // host holds what the host takes from a fresh realm before the program can
 // change it.
 type host struct {
-	parse      goja.Callable // JSON.parse
-	invokes    int           // calls of tools.invoke so far
-	toolErrors toolErrors
+	parse    goja.Callable // JSON.parse
+	invokes  int           // calls of tools.invoke so far
+	fetches  int           // and of fetch
+	errors   hostErrors
+	preludes map[string]*goja.Object // the ones that ran, by name
 }
 
 // arguments are what the program's function is called with.
@@ -77,6 +79,11 @@ func (e *execution) method(object *goja.Object, name string, f func(goja.Functio
 // define adds a property without running a setter of the program's.
 func (e *execution) define(object *goja.Object, name string, value goja.Value) {
 	_ = object.DefineDataProperty(name, value, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
+}
+
+// defineHidden defines a property that isn't enumerated.
+func (e *execution) defineHidden(object *goja.Object, name string, value goja.Value) {
+	_ = object.DefineDataProperty(name, value, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
 }
 
 // parse brings a JSON text of the host's into the realm.
