@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -60,7 +61,7 @@ const (
 // worker is the child's side: it runs one job after the other.
 type worker struct {
 	link  *link
-	pool  *Pool // inline: what a child does is what an inline pool does
+	pool  *Pool  // inline: what a child does is what an inline pool does
 	size  uint64 // of its memory when it was ready, in bytes
 	limit int    // the memory limit that is set, in MiB
 
@@ -219,12 +220,15 @@ func (w *worker) run(o order, src Source) *report {
 	}
 	defer cancel()
 	job := Job{Source: src, Parameters: o.parameters, Credentials: o.credentials, Limits: o.limits}
-	if o.invoke { // for its presence: remote makes the calls
+	if o.invoke { // for their presence: the worker makes the calls
 		job.Invoke = func(context.Context, string, []byte) ([]byte, error) { return nil, errProtocol }
+	}
+	if o.fetch {
+		job.Fetch = func(context.Context, *FetchRequest) (*FetchResponse, error) { return nil, errProtocol }
 	}
 	e := newExecution(ctx, w.pool, job)
 	defer e.cancel(nil)
-	e.key, e.remote = &o.key, w.call
+	e.key, e.calls = &o.key, w
 	w.calls.last = 0 // none is in flight between jobs
 	e.logs.emit = func(line errclass.LogLine) {
 		_ = w.link.send(frameLog, func(dst []byte) []byte {
@@ -271,19 +275,41 @@ type callFailure struct{ id uint64 }
 
 func (c *callFailure) Error() string { return "a call of the host failed" }
 
+// invoke, with fetch, is the [caller] of a child.
+func (w *worker) invoke(ctx context.Context, tool string, parameters []byte) func() ([]byte, *errclass.Error) {
+	return w.call(ctx, hostCall{tool: tool, payload: parameters})
+}
+
+func (w *worker) fetch(ctx context.Context, req *FetchRequest) func() (*FetchResponse, *errclass.Error) {
+	call, err := fetchCall(req)
+	if err != nil {
+		return func() (*FetchResponse, *errclass.Error) { return nil, engineFault(err) }
+	}
+	wait := w.call(ctx, call)
+	return func() (*FetchResponse, *errclass.Error) {
+		text, failure := wait()
+		if failure != nil {
+			return nil, failure
+		}
+		resp, err := parseResponse(text)
+		if err != nil {
+			return nil, engineFault(err)
+		}
+		return resp, nil
+	}
+}
+
 // call sends a call of the program's to the host and returns what waits for its
 // answer.
-func (w *worker) call(ctx context.Context, tool string, parameters []byte) func() ([]byte, *errclass.Error) {
+func (w *worker) call(ctx context.Context, call hostCall) func() ([]byte, *errclass.Error) {
 	answered := make(chan callAnswer, 1)
 	w.calls.Lock()
 	w.calls.last++
-	call := hostCall{w.calls.last, tool, parameters}
+	call.id = w.calls.last
 	w.calls.pending[call.id] = answered
 	first := len(w.calls.pending) == 1
 	w.calls.Unlock()
-	if err := w.link.send(frameCall, call.append); err != nil {
-		os.Exit(2) // the host is gone
-	}
+	w.mustSend(frameCall, call.append)
 	if first {
 		go w.readAnswers()
 	}
@@ -295,8 +321,16 @@ func (w *worker) call(ctx context.Context, tool string, parameters []byte) func(
 			}
 			return a.value, nil
 		case <-ctx.Done():
+			w.mustSend(frameCancel, func(dst []byte) []byte { return binary.AppendUvarint(dst, call.id) })
 			return nil, errclass.Classify(ctx.Err())
 		}
+	}
+}
+
+// mustSend ends the process where the host is gone.
+func (w *worker) mustSend(kind byte, fill func([]byte) []byte) {
+	if err := w.link.send(kind, fill); err != nil {
+		os.Exit(2)
 	}
 }
 

@@ -25,9 +25,7 @@ type execution struct {
 
 	key      *sourceKey // of the source, where somebody knows it already
 	compiled func()     // called, where set, once the source is compiled
-	// remote, where set, has sent a call to another process when it returns what
-	// waits for the answer: the order of calls and result is the program's.
-	remote func(ctx context.Context, tool string, parameters []byte) (wait func() ([]byte, *errclass.Error))
+	calls    caller
 
 	limit time.Duration // from the start to the deadline; zero without one
 	where string        // what the program was doing when it was stopped
@@ -62,6 +60,7 @@ func newExecution(ctx context.Context, p *Pool, job Job) *execution {
 		pool: p, job: job, finished: make(chan outcome, 1), gone: make(chan struct{}),
 		logs: logBook{left: job.Limits.LogBytes},
 	}
+	e.calls = direct{&e.job}
 	if deadline, ok := ctx.Deadline(); ok {
 		e.limit = max(time.Until(deadline), 0)
 	}

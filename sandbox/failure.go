@@ -103,7 +103,7 @@ func (e *execution) uncaught(value goja.Value, stack []goja.StackFrame) *errclas
 		}
 	}
 	frames := e.frames(stack)
-	if inner := e.host.toolErrors[object]; inner != nil {
+	if inner := e.host.errors[object]; inner != nil {
 		failure := *inner
 		failure.Stack = frames
 		return &failure
@@ -125,6 +125,7 @@ func (e *execution) uncaught(value goja.Value, stack []goja.StackFrame) *errclas
 var (
 	proxyType   = reflect.TypeFor[goja.Proxy]()
 	promiseType = reflect.TypeFor[*goja.Promise]()
+	bufferType  = reflect.TypeFor[goja.ArrayBuffer]()
 )
 
 // isError reports whether an object is an Error; a proxy isn't one, whatever it

@@ -20,8 +20,9 @@ type Limits struct {
 	LogBytes int
 	// SourceBytes is the size of the source. Defaults to 1 MiB.
 	SourceBytes int
-	// ParameterBytes is the size of the parameters, of the credentials, and of
-	// the parameters and the result of each tools.invoke. Defaults to 10 MiB.
+	// ParameterBytes is the size of the parameters, of the credentials, of the
+	// parameters and the result of each tools.invoke, and of the bodies of each
+	// fetch's request and response. Defaults to 10 MiB.
 	ParameterBytes int
 	// CallDepth is how many calls may be nested. Defaults to 8000.
 	CallDepth int
@@ -30,6 +31,8 @@ type Limits struct {
 	ErrorBytes int
 	// Invokes is how often tools.invoke may be called. Defaults to 1000.
 	Invokes int
+	// Fetches is how often fetch may be called. Defaults to 100.
+	Fetches int
 }
 
 const (
@@ -41,13 +44,14 @@ const (
 	defaultCallDepth      = 8000
 	defaultErrorBytes     = 1900
 	defaultInvokes        = 1000
+	defaultFetches        = 100
 )
 
 var builtinLimits = Limits{
 	MemoryMB:    defaultMemoryMB,
 	OutputBytes: defaultOutputBytes, LogBytes: defaultLogBytes, SourceBytes: defaultSourceBytes,
 	ParameterBytes: defaultParameterBytes, CallDepth: defaultCallDepth, ErrorBytes: defaultErrorBytes,
-	Invokes: defaultInvokes,
+	Invokes: defaultInvokes, Fetches: defaultFetches,
 }
 
 // limitField ties the name of a field to where it is.
@@ -56,11 +60,12 @@ type limitField struct {
 	value *int
 }
 
-func (l *Limits) fields() [8]limitField {
+func (l *Limits) fields() [9]limitField {
 	return [...]limitField{
 		{"MemoryMB", &l.MemoryMB}, {"OutputBytes", &l.OutputBytes}, {"LogBytes", &l.LogBytes},
 		{"SourceBytes", &l.SourceBytes}, {"ParameterBytes", &l.ParameterBytes},
 		{"CallDepth", &l.CallDepth}, {"ErrorBytes", &l.ErrorBytes}, {"Invokes", &l.Invokes},
+		{"Fetches", &l.Fetches},
 	}
 }
 

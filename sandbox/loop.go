@@ -9,13 +9,14 @@ import (
 	"github.com/almyty-inc/toolrun/errclass"
 )
 
-// loop is an execution's event loop: timers, and tools that answer.
+// loop is an execution's event loop: timers, and calls of the host that end.
 type loop struct {
 	timers    timerHeap
 	byID      map[int64]*timer
 	lastID    int64
-	pending   int             // tools.invoke calls without an answer
-	answers   chan answer     // made with the first tools.invoke
+	pending   int             // calls of the host without an answer
+	fetching  int             // how many of these are of fetch
+	answers   chan answer     // made with the first call of the host
 	unhandled []*goja.Promise // rejected without a handler
 }
 
@@ -74,7 +75,7 @@ func (e *execution) turn() *errclass.Error {
 	}
 	select {
 	case a := <-e.loop.answers:
-		return e.answer(a)
+		return e.take(a)
 	default:
 	}
 	if len(e.loop.timers) == 0 {
@@ -90,7 +91,7 @@ func (e *execution) turn() *errclass.Error {
 	return e.nextAnswer(alarm.C)
 }
 
-// nextAnswer waits for a tool's answer, the alarm, or the end.
+// nextAnswer waits for an answer of the host's, the alarm, or the end.
 func (e *execution) nextAnswer(alarm <-chan time.Time) *errclass.Error {
 	if alarm == nil && e.loop.pending == 0 {
 		return errclass.Newf(errclass.SandboxError, errclass.NeverSettles,
@@ -98,7 +99,7 @@ func (e *execution) nextAnswer(alarm <-chan time.Time) *errclass.Error {
 	}
 	select {
 	case a := <-e.loop.answers:
-		return e.answer(a)
+		return e.take(a)
 	case <-alarm:
 		return nil
 	case <-e.ctx.Done():
@@ -108,8 +109,11 @@ func (e *execution) nextAnswer(alarm <-chan time.Time) *errclass.Error {
 
 // waiting says what an idle program waits for.
 func (e *execution) waiting() string {
-	if e.loop.pending > 0 {
+	if e.loop.pending > e.loop.fetching {
 		return "while waiting for a tool"
+	}
+	if e.loop.fetching > 0 {
+		return "while waiting for a response to fetch"
 	}
 	return "while waiting for a timer"
 }

@@ -132,13 +132,11 @@ type run struct {
 	clean   bool // the child may be used again
 
 	calls   sync.WaitGroup
-	open    atomic.Int64       // calls without an answer
-	cancel  context.CancelFunc // of the calls
-	callCtx context.Context
+	open    atomic.Int64 // calls without an answer
 	made    int
-	seen    map[uint64]bool // the ids of calls
+	cancels map[uint64]context.CancelFunc // of all calls, by id
 	mu      sync.Mutex
-	failed  map[uint64]*errclass.Error // calls that failed, by id
+	failed  map[uint64]hostFailure // of the calls that failed, by id
 }
 
 func newRun(ctx context.Context, job *Job, check bool) *run {
@@ -156,8 +154,8 @@ func (r *run) execute() ([]byte, *errclass.Error) {
 	if !unlink() || r.open.Load() > 0 { // r.stop has the child in hand, or an answer is due
 		r.clean = false
 	}
-	if r.cancel != nil {
-		r.cancel()
+	for _, cancel := range r.cancels {
+		cancel()
 	}
 	return value, failure
 }
@@ -186,6 +184,8 @@ func (r *run) converse() ([]byte, *errclass.Error) {
 			err = r.log(payload)
 		case frameCall:
 			err = r.call(payload)
+		case frameCancel:
+			err = r.cancelCall(payload)
 		case frameUnknown:
 			err = r.sendSource()
 		case frameStarted:
@@ -220,7 +220,7 @@ func (r *run) begin() error {
 		c.memory = limits.MemoryMB
 	}
 	o := order{
-		check: r.check, invoke: r.job.Invoke != nil, key: r.job.Source.key(), limits: limits,
+		check: r.check, invoke: r.job.Invoke != nil, fetch: r.job.Fetch != nil, key: r.job.Source.key(), limits: limits,
 		parameters: r.job.Parameters, credentials: r.job.Credentials,
 	}
 	if r.limit > 0 {
@@ -257,31 +257,25 @@ func (r *run) call(payload []byte) error {
 	if err != nil {
 		return err
 	}
+	limits := &r.job.Limits
 	r.made++
-	if r.job.Invoke == nil || r.made > r.job.Limits.Invokes || len(call.parameters) > r.job.Limits.ParameterBytes || r.seen[call.id] {
+	if r.made > limits.Invokes+limits.Fetches || r.cancels[call.id] != nil || max(len(call.payload), len(call.body)) > limits.ParameterBytes+frameSlack {
 		return errProtocol // the child has checked all that
 	}
-	if err := strictjson.Valid(call.parameters); err != nil {
-		return errProtocol
+	answer, err := r.answerer(&call)
+	if err != nil {
+		return err
 	}
-	if r.callCtx == nil {
-		r.callCtx, r.cancel = context.WithCancel(r.ctx)
-		r.seen = make(map[uint64]bool)
+	if r.cancels == nil {
+		r.cancels = make(map[uint64]context.CancelFunc)
 	}
-	r.seen[call.id] = true
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.cancels[call.id] = cancel
 	r.open.Add(1)
 	r.calls.Go(func() {
-		value, failure := callHost(r.callCtx, r.job, call.tool, call.parameters)
-		if failure == nil && len(value) > r.job.Limits.ParameterBytes {
-			failure = tooMuch(errclass.ParameterLimit, r.job.Limits.ParameterBytes, "the result")
-		}
+		value, failure := answer(ctx)
 		if failure != nil {
-			r.mu.Lock()
-			if r.failed == nil {
-				r.failed = make(map[uint64]*errclass.Error)
-			}
-			r.failed[call.id] = failure
-			r.mu.Unlock()
+			r.remember(call.id, hostFailure{failure, call.tool == ""})
 		}
 		r.open.Add(-1) // before the child can know
 		// An error means that the child is gone, which the reader finds out.
@@ -290,6 +284,68 @@ func (r *run) call(payload []byte) error {
 		})
 	})
 	return nil
+}
+
+// answerer is what a call asks for.
+func (r *run) answerer(call *hostCall) (func(ctx context.Context) ([]byte, *errclass.Error), error) {
+	host, limit := direct{r.job}, r.job.Limits.ParameterBytes
+	if call.tool != "" {
+		if r.job.Invoke == nil || strictjson.Valid(call.payload) != nil {
+			return nil, errProtocol
+		}
+		return func(ctx context.Context) ([]byte, *errclass.Error) {
+			value, failure := host.invoke(ctx, call.tool, call.payload)()
+			if failure == nil && len(value) > limit {
+				failure = tooMuch(errclass.ParameterLimit, limit, "the result")
+			}
+			return value, failure
+		}, nil
+	}
+	req, err := call.request()
+	if err != nil || r.job.Fetch == nil {
+		return nil, errProtocol
+	}
+	return func(ctx context.Context) ([]byte, *errclass.Error) {
+		resp, failure := host.fetch(ctx, req)()
+		switch {
+		case failure != nil:
+			return nil, failure
+		case resp == nil:
+			return nil, errclass.New(errclass.InternalError, errclass.Unclassified, "")
+		case len(resp.Body) > limit:
+			return nil, tooMuch(errclass.ParameterLimit, limit, "the response's body")
+		}
+		return appendResponse(nil, resp), nil
+	}, nil
+}
+
+// cancelCall ends a call that the program doesn't want any more.
+func (r *run) cancelCall(payload []byte) error {
+	f := fields{rest: payload}
+	cancel := r.cancels[f.uint()]
+	if err := f.end(); err != nil {
+		return err
+	}
+	if cancel == nil {
+		return errProtocol
+	}
+	cancel()
+	return nil
+}
+
+// hostFailure is how a call of the host has failed.
+type hostFailure struct {
+	*errclass.Error
+	fetch bool
+}
+
+func (r *run) remember(call uint64, failure hostFailure) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed == nil {
+		r.failed = make(map[uint64]hostFailure)
+	}
+	r.failed[call] = failure
 }
 
 // awaitCalls waits until the callbacks have returned, as they should soon after
@@ -331,10 +387,13 @@ func (r *run) reported(p *report) ([]byte, *errclass.Error) {
 	if p.stopped {
 		return nil, r.stopped(p)
 	}
-	if call := r.failureOf(p.call); call != nil {
+	if call := r.failureOf(p.call); call.Error != nil {
 		r.clean = !p.retire
-		failure := *call
-		failure.Detail, failure.Stack, failure.Cause = errclass.OneLine(p.detail, maxDetail), lines(p.stack), call
+		failure := *call.Error
+		failure.Detail, failure.Stack = errclass.OneLine(p.detail, maxDetail), lines(p.stack)
+		if !call.fetch { // the invoked tool's failure is the cause of this one
+			failure.Cause = call.Error
+		}
 		return nil, &failure
 	}
 	cause := errors.New("in the child: " + errclass.OneLine(p.cause, causeBytes))
@@ -380,7 +439,7 @@ func (r *run) stopped(p *report) *errclass.Error {
 	return failure
 }
 
-func (r *run) failureOf(call uint64) *errclass.Error {
+func (r *run) failureOf(call uint64) hostFailure {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.failed[call]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/dop251/goja"
 	"github.com/dop251/goja/parser"
@@ -15,9 +16,13 @@ import (
 // host holds what the host takes from a fresh realm before the program can
 // change it.
 type host struct {
-	parse      goja.Callable // JSON.parse
-	invokes    int           // calls of tools.invoke so far
-	toolErrors toolErrors
+	parse    goja.Callable // JSON.parse
+	invokes  int           // calls of tools.invoke so far
+	fetches  int           // and of fetch
+	errors   hostErrors
+	opened   time.Time
+	object   *goja.Object            // what the preludes are given
+	preludes map[string]*goja.Object // the ones that ran, by name
 }
 
 // arguments are what the program's function is called with.
@@ -27,6 +32,7 @@ type arguments struct {
 
 // openRealm makes the realm and what the program gets.
 func (e *execution) openRealm() (a arguments, failure *errclass.Error) {
+	e.host.opened = time.Now()
 	rt := goja.New()
 	rt.SetMaxCallStackSize(e.job.Limits.CallDepth)
 	// Otherwise a sourceMappingURL in an eval would have goja read the host's files.
@@ -43,12 +49,9 @@ func (e *execution) openRealm() (a arguments, failure *errclass.Error) {
 	}
 	e.host.parse, _ = goja.AssertFunction(json.Get("parse"))
 
-	e.method(global, "setTimeout", e.setTimeout)
-	e.method(global, "clearTimeout", e.clearTimer)
-	e.method(global, "setInterval", e.setInterval)
-	e.method(global, "clearInterval", e.clearTimer)
-	e.method(global, "queueMicrotask", e.queueMicrotask)
-	e.define(global, "console", e.newConsole())
+	if err := e.openGlobals(); err != nil {
+		return a, engineFault(err)
+	}
 
 	if a.parameters, failure = e.parse(e.job.Parameters, "parameters"); failure != nil {
 		return a, failure
@@ -77,6 +80,11 @@ func (e *execution) method(object *goja.Object, name string, f func(goja.Functio
 // define adds a property without running a setter of the program's.
 func (e *execution) define(object *goja.Object, name string, value goja.Value) {
 	_ = object.DefineDataProperty(name, value, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
+}
+
+// defineHidden defines a property that isn't enumerated.
+func (e *execution) defineHidden(object *goja.Object, name string, value goja.Value) {
+	_ = object.DefineDataProperty(name, value, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
 }
 
 // parse brings a JSON text of the host's into the realm.
@@ -123,8 +131,6 @@ func (e *execution) newError(message string) *goja.Object {
 	return object
 }
 
-const preludeName = "toolrun:prelude"
-
 // microtaskPrelude waits as await does, which no program can redefine.
 var microtaskPrelude = sync.OnceValue(func() *goja.Program {
 	return goja.MustCompile(preludeName, `(async function (callback, fail) {
@@ -153,4 +159,18 @@ func (e *execution) failMicrotask(call goja.FunctionCall) goja.Value {
 		e.fatal = e.thrown(call.Argument(0))
 	}
 	return goja.Undefined()
+}
+
+// now is the time since the realm was opened, in milliseconds.
+func (e *execution) now(goja.FunctionCall) goja.Value {
+	return e.rt.ToValue(float64(time.Since(e.host.opened)) / float64(time.Millisecond))
+}
+
+func (e *execution) timeOrigin(goja.FunctionCall) goja.Value {
+	return e.rt.ToValue(float64(e.host.opened.UnixMicro()) / 1000)
+}
+
+// stamp is Date.now.
+func (e *execution) stamp(goja.FunctionCall) goja.Value {
+	return e.rt.ToValue(time.Now().UnixMilli())
 }

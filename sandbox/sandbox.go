@@ -104,6 +104,12 @@ type Job struct {
 	// execution, at the latest; it must return soon after. It is called from
 	// goroutines of its own, several at a time. When nil, tools is undefined.
 	Invoke func(ctx context.Context, tool string, parameters []byte) ([]byte, error)
+	// Fetch sends a request for fetch, on the same terms as Invoke; its context
+	// also ends when the program aborts the request. A response of any status is
+	// an answer; an error is a network failure, which the program sees as a
+	// TypeError. The request is Fetch's own to keep, the response the program's.
+	// When nil, the program reaches no network and fetch says so.
+	Fetch func(ctx context.Context, req *FetchRequest) (*FetchResponse, error)
 }
 
 // Result is what an execution leaves behind.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
 
 // A frame is four bytes of length, big-endian, of what follows them; one byte of
@@ -28,6 +29,7 @@ const (
 	frameStarted                 // child: a source that wasn't cached is compiled
 	frameLog                     // child: a line for the log
 	frameCall                    // child: a call of the host
+	frameCancel                  // child: a call isn't wanted any more
 	frameAnswer                  // host: how the call has ended
 	frameResult                  // child: how the job has ended
 )
@@ -190,6 +192,7 @@ func (s Source) key() sourceKey {
 type order struct {
 	check       bool // compile only
 	invoke      bool // tools.invoke is there
+	fetch       bool // fetch has a network
 	key         sourceKey
 	remaining   time.Duration // until the deadline; zero without one
 	limits      Limits
@@ -200,6 +203,7 @@ type order struct {
 func (o *order) append(dst []byte) []byte {
 	dst = appendBool(dst, o.check)
 	dst = appendBool(dst, o.invoke)
+	dst = appendBool(dst, o.fetch)
 	dst = append(dst, o.key[:]...)
 	dst = binary.AppendUvarint(dst, uint64(o.remaining))
 	for _, limit := range o.limits.fields() {
@@ -213,6 +217,7 @@ func parseOrder(payload []byte) (o order, err error) {
 	f := fields{rest: payload}
 	o.check = f.byte() == 1
 	o.invoke = f.byte() == 1
+	o.fetch = f.byte() == 1
 	if len(f.rest) < len(o.key) {
 		return o, errProtocol
 	}
@@ -246,24 +251,73 @@ func parseLog(payload []byte) (line errclass.LogLine, err error) {
 	return line, errProtocol
 }
 
-// hostCall is a call of tools.invoke that the program makes of its host.
+// hostCall is a call that the program makes of its host: of tools.invoke, where
+// there is a tool's name, else of fetch, with the request's body apart.
 type hostCall struct {
-	id         uint64 // from one
-	tool       string
-	parameters []byte
+	id      uint64 // from one
+	tool    string
+	payload []byte // parameters, or a FetchRequest
+	bodied  bool
+	body    []byte
 }
 
 func (c *hostCall) append(dst []byte) []byte {
-	return appendBytes(appendBytes(binary.AppendUvarint(dst, c.id), c.tool), c.parameters)
+	dst = appendBytes(binary.AppendUvarint(dst, c.id), c.tool)
+	return appendBytes(appendBool(appendBytes(dst, c.payload), c.bodied), c.body)
 }
 
 func parseCall(payload []byte) (c hostCall, err error) {
 	f := fields{rest: payload}
-	c.id, c.tool, c.parameters = f.uint(), f.text(), f.bytes()
+	c.id, c.tool, c.payload = f.uint(), f.text(), f.bytes()
+	c.bodied, c.body = f.byte() == 1, f.bytes()
 	if c.id == 0 {
 		return c, errProtocol
 	}
 	return c, f.end()
+}
+
+// fetchCall makes a call of a request. Its body, which may be large, goes beside
+// the JSON.
+func fetchCall(req *FetchRequest) (c hostCall, err error) {
+	bare := *req
+	bare.Body = nil
+	c.bodied, c.body = req.Body != nil, req.Body
+	c.payload, err = strictjson.Marshal(bare)
+	return c, err
+}
+
+// request is the inverse of fetchCall.
+func (c *hostCall) request() (*FetchRequest, error) {
+	req := new(FetchRequest)
+	if err := strictjson.Unmarshal(c.payload, req); err != nil {
+		return nil, errProtocol
+	}
+	if req.Body = nil; c.bodied {
+		req.Body = c.body
+	}
+	return req, nil
+}
+
+// appendResponse renders the answer to a fetch; parseResponse reads it.
+func appendResponse(dst []byte, resp *FetchResponse) []byte {
+	bare := *resp
+	bare.Body = nil
+	head, err := strictjson.Marshal(bare)
+	if err != nil { // text of an upstream that isn't UTF-8; the embedder should have decoded it
+		head = []byte("null")
+	}
+	return append(appendBytes(dst, head), resp.Body...)
+}
+
+func parseResponse(text []byte) (*FetchResponse, error) {
+	f := fields{rest: text}
+	head := f.bytes()
+	resp := new(FetchResponse)
+	if err := strictjson.Unmarshal(head, resp); f.err != nil || err != nil {
+		return nil, errProtocol
+	}
+	resp.Body = f.rest
+	return resp, nil
 }
 
 // appendAnswer is a call's value, or of its failure what a program may know.
@@ -349,7 +403,7 @@ func parseReport(payload []byte) (r report, err error) {
 // greeting is what a child says of itself once it is ready.
 type greeting struct {
 	memory memory // before any job
-	layers   []Layer
+	layers []Layer
 }
 
 func (g *greeting) append(dst []byte) []byte {
