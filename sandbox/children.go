@@ -31,6 +31,7 @@ type children struct {
 	size    int // how many run executions of one depth at once
 	queue   int // how many wait
 	mayLack map[string]bool
+	start   func() (*child, error)
 
 	mu       sync.Mutex
 	queues   map[int]*fairqueue.Queue // by Job.Depth
@@ -57,7 +58,7 @@ func newChildren(o Options) (*children, error) {
 		return nil, errors.New("sandbox: process isolation needs sandbox.Init() as the first statement of main, and of TestMain in tests")
 	}
 	p := &children{
-		size: o.Children, queue: o.Queue, mayLack: make(map[string]bool),
+		size: o.Children, queue: o.Queue, mayLack: make(map[string]bool), start: startChild,
 		queues: make(map[int]*fairqueue.Queue), all: make(map[*child]struct{}),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
@@ -103,7 +104,7 @@ func (p *children) spawner() {
 			return
 		}
 		for p.next() {
-			c, err := startChild()
+			c, err := p.start()
 			p.life.Go(func() { p.born(c, err) })
 		}
 	}
@@ -245,9 +246,14 @@ func (p *children) take(ctx context.Context) (*child, error) {
 		return nil, fairqueue.ErrClosed
 	}
 	p.served++
-	if n := len(p.idle); n > 0 {
-		c := p.idle[n-1]
-		p.idle = p.idle[:n-1]
+	for len(p.idle) > 0 {
+		last := len(p.idle) - 1
+		c := p.idle[last]
+		p.idle = p.idle[:last]
+		if c.gone() { // somebody killed it
+			p.drop(c)
+			continue
+		}
 		p.refill()
 		p.mu.Unlock()
 		return c, nil

@@ -38,6 +38,7 @@ type child struct {
 	memory int // the cap that is set, in MiB
 	known  map[sourceKey]struct{}
 
+	reap   sync.Mutex    // held while the process id must stay the child's
 	exited chan struct{} // closed when the two below are final
 	words  []byte        // its stderr: Go's runtime alone writes there
 	state  *os.ProcessState
@@ -64,9 +65,38 @@ func (c *child) bury(stderr *os.File) {
 	_, _ = io.CopyN(&words, stderr, lastWordsBytes)
 	_, _ = io.Copy(io.Discard, stderr)
 	stderr.Close()
+	c.reap.Lock()
+	defer c.reap.Unlock()
 	c.state, _ = c.process.Wait()
 	c.words = words.Bytes()
 	close(c.exited)
+}
+
+// gone reports whether the child has ended.
+func (c *child) gone() bool {
+	select {
+	case <-c.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// capMemory sets the cap for a job. An ended child's id may be another process's.
+func (c *child) capMemory(mib int) error {
+	if c.memory == mib {
+		return nil
+	}
+	c.reap.Lock()
+	defer c.reap.Unlock()
+	if c.gone() {
+		return io.EOF
+	}
+	if err := capMemory(c.process.Pid, c.greeting.memory, uint64(mib)<<20); err != nil {
+		return fmt.Errorf("sandbox: the memory limit can't be set: %w", err)
+	}
+	c.memory = mib
+	return nil
 }
 
 // await waits until the child is ready and checks its walls. Layers that mayLack
@@ -86,10 +116,18 @@ func (c *child) await(mayLack map[string]bool) error {
 		return fmt.Errorf("the child process didn't get ready: %w (%s)", err, c.obituary())
 	}
 	_ = c.socket.SetReadDeadline(time.Time{})
-	for _, layer := range c.greeting.layers {
+	if err := c.greeting.check(mayLack); err != nil {
+		c.kill()
+		<-c.exited
+		return err
+	}
+	return nil
+}
+
+// check names a required layer that is missing.
+func (g *greeting) check(mayLack map[string]bool) error {
+	for _, layer := range g.layers {
 		if layer.Required && layer.Missing != "" && !mayLack[layer.Name] {
-			c.kill()
-			<-c.exited
 			return fmt.Errorf("the required layer %q is missing: %s; list it in Options.MayLack to run without it", layer.Name, layer.Missing)
 		}
 	}
@@ -213,11 +251,8 @@ func (r *run) frameLimit() int {
 // begin caps the child's memory and sends the job.
 func (r *run) begin() error {
 	c, limits := r.child, r.job.Limits
-	if c.memory != limits.MemoryMB {
-		if err := capMemory(c.process.Pid, c.greeting.memory, uint64(limits.MemoryMB)<<20); err != nil {
-			return fmt.Errorf("sandbox: the memory limit can't be set: %w", err)
-		}
-		c.memory = limits.MemoryMB
+	if err := c.capMemory(limits.MemoryMB); err != nil {
+		return err
 	}
 	o := order{
 		check: r.check, invoke: r.job.Invoke != nil, fetch: r.job.Fetch != nil, key: r.job.Source.key(), limits: limits,

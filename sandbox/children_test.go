@@ -1,0 +1,90 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/almyty-inc/toolrun/errclass"
+)
+
+func newChildPool(t *testing.T, o Options) *Pool {
+	t.Helper()
+	p, err := New(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	return p
+}
+
+// loseAll kills the idle children of a pool, as an operator might.
+func loseAll(p *Pool) {
+	p.children.mu.Lock()
+	idle := p.children.idle
+	p.children.mu.Unlock()
+	for _, c := range idle {
+		_ = c.process.Kill()
+		<-c.exited
+	}
+}
+
+// TestCrashLoop: while children can't be started, executions fail with a clear
+// error soon, attempts become rare, and all is well once they can.
+func TestCrashLoop(t *testing.T) {
+	p := newChildPool(t, Options{Children: 2})
+	var broken atomic.Bool
+	var attempts atomic.Int64
+	broken.Store(true)
+	p.children.mu.Lock()
+	p.children.start = func() (*child, error) {
+		if broken.Load() {
+			attempts.Add(1)
+			return nil, errors.New("fork: resource temporarily unavailable")
+		}
+		return startChild()
+	}
+	p.children.mu.Unlock()
+	loseAll(p)
+
+	run := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := p.Run(ctx, Job{Source: Source{Code: "return 1"}})
+		return err
+	}
+	var got *errclass.Error
+	require.ErrorAs(t, run(), &got)
+	require.Equal(t, errclass.SandboxError, got.Class)
+	require.Equal(t, "the sandbox can't start its processes", got.Detail)
+	require.True(t, got.Retryable)
+	require.Equal(t, errclass.OriginPlatform, got.Origin)
+	require.LessOrEqual(t, attempts.Load(), int64(maxBirthFailures+2))
+	require.ErrorContains(t, errors.Unwrap(got), "resource temporarily unavailable")
+
+	broken.Store(false)
+	require.Eventually(t, func() bool { return run() == nil }, time.Minute, time.Millisecond)
+}
+
+// TestMissingLayer: a required layer that is missing keeps the pool from starting,
+// unless the embedder says otherwise.
+func TestMissingLayer(t *testing.T) {
+	lacking := greeting{layers: []Layer{{"moat", true, "dry"}, {"fence", false, "rotten"}}}
+	for _, test := range []struct {
+		mayLack map[string]bool
+		want    string
+	}{
+		{nil, `the required layer "moat" is missing: dry; list it in Options.MayLack to run without it`},
+		{map[string]bool{"fence": true}, `the required layer "moat" is missing: dry; list it in Options.MayLack to run without it`},
+		{map[string]bool{"moat": true}, ""},
+	} {
+		err := lacking.check(test.mayLack)
+		if test.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.EqualError(t, err, test.want)
+	}
+}
