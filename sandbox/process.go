@@ -65,6 +65,7 @@ func (c *child) bury(stderr *os.File) {
 	_, _ = io.CopyN(&words, stderr, lastWordsBytes)
 	_, _ = io.Copy(io.Discard, stderr)
 	stderr.Close()
+	_ = c.process.Kill() // one that has closed its stderr and lives
 	c.reap.Lock()
 	defer c.reap.Unlock()
 	c.state, _ = c.process.Wait()
