@@ -20,6 +20,7 @@ type host struct {
 	fetches  int           // and of fetch
 	errors   hostErrors
 	preludes map[string]*goja.Object // the ones that ran, by name
+	modules  modules
 }
 
 // arguments are what the program's function is called with.
@@ -51,6 +52,7 @@ func (e *execution) openRealm() (a arguments, failure *errclass.Error) {
 	e.method(global, "clearInterval", e.clearTimer)
 	e.method(global, "queueMicrotask", e.queueMicrotask)
 	e.define(global, "console", e.newConsole())
+	e.openModules()
 
 	if a.parameters, failure = e.parse(e.job.Parameters, "parameters"); failure != nil {
 		return a, failure
@@ -108,17 +110,6 @@ func (e *execution) parse(text []byte, what string) (goja.Value, *errclass.Error
 		return nil, failure
 	}
 	return nil, e.failed(err)
-}
-
-// availableModules ends the message of a refusal. Nothing is available yet.
-const availableModules = "available modules: (none)"
-
-func notAvailable(module string) string {
-	return fmt.Sprintf("module %q is not available in the sandbox; %s", errclass.OneLine(cut(module, 80), 80), availableModules)
-}
-
-func (e *execution) require(call goja.FunctionCall) goja.Value {
-	panic(e.newError(notAvailable(e.text(call.Argument(0), 200))))
 }
 
 // newError makes a plain Error of the realm; goja itself offers TypeError only.

@@ -69,6 +69,9 @@ type Job struct {
 	// TypeError. The request is Fetch's own to keep, the response the program's.
 	// When nil, the program reaches no network and fetch says so.
 	Fetch func(ctx context.Context, req *FetchRequest) (*FetchResponse, error)
+	// Axios gives the program the global axios, and require("axios"). It sends its
+	// requests with fetch, so it reaches what Fetch reaches.
+	Axios bool
 }
 
 // Result is what an execution leaves behind.
