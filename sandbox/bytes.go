@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/dop251/goja"
+
+	"github.com/almyty-inc/toolrun/internal/weburl"
 )
 
 // span is the bytes of three arguments from the nth on: an ArrayBuffer, an
@@ -26,8 +27,8 @@ func span(call goja.FunctionCall, n int) []byte {
 	return data[from : from+length]
 }
 
-// hostEncode is encode(buffer, offset, length, encoding): the bytes as text.
-func (e *execution) hostEncode(call goja.FunctionCall) goja.Value {
+// bytesToText is bytesToText(buffer, offset, length, encoding): the bytes as text.
+func (e *execution) bytesToText(call goja.FunctionCall) goja.Value {
 	data := span(call, 0)
 	switch call.Argument(3).String() {
 	case "hex":
@@ -55,59 +56,12 @@ func (e *execution) hostEncode(call goja.FunctionCall) goja.Value {
 		}
 		return goja.StringFromUTF16(units)
 	}
-	return e.rt.ToValue(validUTF8(data))
+	return e.rt.ToValue(weburl.Text(data))
 }
 
-// validUTF8 decodes as the encoding standard says: each maximal part of an
-// invalid sequence becomes one U+FFFD, where Go makes one of each byte.
-func validUTF8(data []byte) string {
-	if utf8.Valid(data) {
-		return string(data)
-	}
-	var b strings.Builder
-	for len(data) > 0 {
-		r, width := utf8.DecodeRune(data)
-		if r == utf8.RuneError && width == 1 {
-			width = brokenSequence(data)
-		}
-		b.WriteRune(r)
-		data = data[width:]
-	}
-	return b.String()
-}
-
-// brokenSequence is the length of the invalid sequence that data starts with:
-// as much as could have begun a character.
-func brokenSequence(data []byte) int {
-	need, low, high := 0, byte(0x80), byte(0xbf)
-	switch lead := data[0]; {
-	case lead >= 0xc2 && lead <= 0xdf:
-		need = 1
-	case lead >= 0xe0 && lead <= 0xef:
-		need = 2
-		if lead == 0xe0 {
-			low = 0xa0
-		} else if lead == 0xed {
-			high = 0x9f
-		}
-	case lead >= 0xf0 && lead <= 0xf4:
-		need = 3
-		if lead == 0xf0 {
-			low = 0x90
-		} else if lead == 0xf4 {
-			high = 0x8f
-		}
-	}
-	length := 1
-	for length <= need && length < len(data) && data[length] >= low && data[length] <= high {
-		length, low, high = length+1, 0x80, 0xbf
-	}
-	return length
-}
-
-// hostDecode is decode(text, encoding): the text as an ArrayBuffer. As in node,
+// textToBytes is textToBytes(text, encoding): the text as an ArrayBuffer. As in node,
 // hex and base64 end at what they don't know.
-func (e *execution) hostDecode(call goja.FunctionCall) goja.Value {
+func (e *execution) textToBytes(call goja.FunctionCall) goja.Value {
 	text, ok := call.Argument(0).(goja.String)
 	if !ok {
 		return e.newBuffer(nil)
@@ -179,8 +133,8 @@ func base64Bytes(text string) []byte {
 	return data
 }
 
-// hostByteLength is byteLength(text): its length in UTF-8.
-func (e *execution) hostByteLength(call goja.FunctionCall) goja.Value {
+// utf8Length is utf8Length(text): its length in UTF-8.
+func (e *execution) utf8Length(call goja.FunctionCall) goja.Value {
 	text, ok := call.Argument(0).(goja.String)
 	if !ok {
 		return e.rt.ToValue(0)
@@ -203,9 +157,9 @@ func (e *execution) hostByteLength(call goja.FunctionCall) goja.Value {
 	return e.rt.ToValue(n)
 }
 
-// hostIndexOf is indexOf(haystack…, needle…, from, last): -1 where there is none.
+// findBytes is findBytes(haystack…, needle…, from, last): -1 where there is none.
 // As last, the match begins at from or before.
-func (e *execution) hostIndexOf(call goja.FunctionCall) goja.Value {
+func (e *execution) findBytes(call goja.FunctionCall) goja.Value {
 	data, needle := span(call, 0), span(call, 3)
 	from := int(call.Argument(6).ToInteger())
 	if call.Argument(7).ToBoolean() {
@@ -221,7 +175,7 @@ func (e *execution) hostIndexOf(call goja.FunctionCall) goja.Value {
 	return e.rt.ToValue(at)
 }
 
-// hostCompare is compare(a…, b…): -1, 0 or 1.
-func (e *execution) hostCompare(call goja.FunctionCall) goja.Value {
+// compareBytes is compareBytes(a…, b…): -1, 0 or 1.
+func (e *execution) compareBytes(call goja.FunctionCall) goja.Value {
 	return e.rt.ToValue(bytes.Compare(span(call, 0), span(call, 3)))
 }

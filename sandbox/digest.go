@@ -2,8 +2,7 @@ package sandbox
 
 import (
 	"crypto/hmac"
-	"crypto/md5" //nolint:gosec // signatures of other systems need it
-	"crypto/rand"
+	"crypto/md5"  //nolint:gosec // signatures of other systems need it
 	"crypto/sha1" //nolint:gosec // signatures of other systems need it
 	"crypto/sha256"
 	"crypto/sha3"
@@ -26,16 +25,16 @@ var digests = map[string]func() hash.Hash{
 	"sha3-384": func() hash.Hash { return sha3.New384() }, "sha3-512": func() hash.Hash { return sha3.New512() },
 }
 
-// hostHash is hash(algorithm): what newDigest makes, or null.
-func (e *execution) hostHash(call goja.FunctionCall) goja.Value {
+// startHash is startHash(algorithm): what newDigest makes, or null.
+func (e *execution) startHash(call goja.FunctionCall) goja.Value {
 	if algorithm := digests[call.Argument(0).String()]; algorithm != nil {
 		return e.newDigest(algorithm())
 	}
 	return goja.Null()
 }
 
-// hostHmac is hmac(algorithm, key…).
-func (e *execution) hostHmac(call goja.FunctionCall) goja.Value {
+// startHmac is startHmac(algorithm, key…).
+func (e *execution) startHmac(call goja.FunctionCall) goja.Value {
 	if algorithm := digests[call.Argument(0).String()]; algorithm != nil {
 		return e.newDigest(hmac.New(algorithm, span(call, 1)))
 	}
@@ -67,19 +66,19 @@ func (e *execution) newDigest(h hash.Hash) goja.Value {
 // deadline: goja looks between instructions only.
 const stopCheck = 1 << 10
 
-// hostPBKDF2 is pbkdf2(algorithm, password…, salt…, iterations, length) after
+// pbkdf2 is pbkdf2(algorithm, password…, salt…, iterations, length) after
 // RFC 8018, or null for an unknown algorithm.
-func (e *execution) hostPBKDF2(call goja.FunctionCall) goja.Value {
+func (e *execution) pbkdf2(call goja.FunctionCall) goja.Value {
 	algorithm := digests[call.Argument(0).String()]
 	if algorithm == nil {
 		return goja.Null()
 	}
 	rounds, length := int(call.Argument(7).ToInteger()), int(call.Argument(8).ToInteger())
-	return e.newBuffer(e.pbkdf2(algorithm, span(call, 1), span(call, 4), rounds, length))
+	return e.newBuffer(e.derive(algorithm, span(call, 1), span(call, 4), rounds, length))
 }
 
-// pbkdf2 ends early, with whatever it has, when the execution is to stop.
-func (e *execution) pbkdf2(algorithm func() hash.Hash, password, salt []byte, rounds, length int) []byte {
+// derive ends early, with whatever it has, when the execution is to stop.
+func (e *execution) derive(algorithm func() hash.Hash, password, salt []byte, rounds, length int) []byte {
 	prf := hmac.New(algorithm, password)
 	size := prf.Size()
 	key := make([]byte, 0, length+size)
@@ -106,14 +105,7 @@ func (e *execution) pbkdf2(algorithm func() hash.Hash, password, salt []byte, ro
 	return key[:length]
 }
 
-// hostRandom is random(length): bytes of the system's generator.
-func (e *execution) hostRandom(call goja.FunctionCall) goja.Value {
-	data := make([]byte, max(call.Argument(0).ToInteger(), 0))
-	_, _ = rand.Read(data)
-	return e.newBuffer(data)
-}
-
-// hostSameBytes is sameBytes(a…, b…) in constant time; the lengths are equal.
-func (e *execution) hostSameBytes(call goja.FunctionCall) goja.Value {
+// sameBytes is sameBytes(a…, b…) in constant time; the lengths are equal.
+func (e *execution) sameBytes(call goja.FunctionCall) goja.Value {
 	return e.rt.ToValue(subtle.ConstantTimeCompare(span(call, 0), span(call, 3)) == 1)
 }

@@ -126,6 +126,8 @@ var (
 	proxyType   = reflect.TypeFor[goja.Proxy]()
 	promiseType = reflect.TypeFor[*goja.Promise]()
 	bufferType  = reflect.TypeFor[goja.ArrayBuffer]()
+	mapType     = reflect.TypeFor[[][2]any]()
+	setType     = reflect.TypeFor[[]any]()
 )
 
 // isError reports whether an object is an Error; a proxy isn't one, whatever it

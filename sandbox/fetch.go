@@ -39,28 +39,46 @@ type FetchResponse struct {
 }
 
 // hostFetch sends a request for the prelude: hostFetch(method, url, headers,
-// body, redirect) with headers as "name\0value\0…" and body as an ArrayBuffer or
-// null. It returns [promise, cancel]; the promise is fulfilled with a plain object.
+// body, redirect, answered, failed) with headers as "name\0value\0…" and body as
+// an ArrayBuffer or null. One of the two functions is called later, with a plain
+// object or an error. What it returns cancels the request.
 func (e *execution) hostFetch(call goja.FunctionCall) goja.Value {
-	p := e.newPromise(e.rt.NewTypeError("fetch failed"))
+	f := &fetching{problem: e.rt.NewTypeError("fetch failed")}
+	f.answered, _ = goja.AssertFunction(call.Argument(5))
+	f.failed, _ = goja.AssertFunction(call.Argument(6))
+	if f.answered == nil || f.failed == nil {
+		panic(e.rt.NewTypeError("not a function"))
+	}
 	cancel := func() {}
 	req, failure := e.checkFetch(call)
 	if failure != nil {
-		e.failFetch(p, failure)
+		if failure := e.failFetch(f, failure); failure != nil && e.fatal == nil {
+			e.fatal = failure
+		}
 	} else {
+		f.request = req
 		e.loop.fetching++
 		cancel = e.ask(func(ctx context.Context) func() *errclass.Error {
 			resp, failure := called(func() (*FetchResponse, error) { return e.job.Fetch(ctx, req) })
 			return func() *errclass.Error {
 				e.loop.fetching--
-				return e.answerFetch(p, req, resp, failure)
+				return e.answerFetch(f, resp, failure)
 			}
 		})
 	}
-	return e.rt.NewArray(p.value, e.function("", func(goja.FunctionCall) goja.Value {
+	return e.function("", func(goja.FunctionCall) goja.Value {
 		cancel()
 		return goja.Undefined()
-	}))
+	})
+}
+
+// fetching is a fetch in flight.
+type fetching struct {
+	request          *FetchRequest
+	answered, failed goja.Callable
+	// problem is the error that it may end with, made when fetch is called, so
+	// that its stack is the caller's.
+	problem *goja.Object
 }
 
 // checkFetch counts a call and takes what the prelude gives it.
@@ -88,8 +106,8 @@ func (e *execution) checkFetch(call goja.FunctionCall) (*FetchRequest, *errclass
 	return req, nil
 }
 
-// answerFetch settles the promise of a fetch.
-func (e *execution) answerFetch(p promise, req *FetchRequest, resp *FetchResponse, failure *errclass.Error) *errclass.Error {
+// answerFetch hands the end of a fetch to the prelude.
+func (e *execution) answerFetch(f *fetching, resp *FetchResponse, failure *errclass.Error) *errclass.Error {
 	switch {
 	case failure != nil:
 	case resp == nil:
@@ -98,12 +116,11 @@ func (e *execution) answerFetch(p promise, req *FetchRequest, resp *FetchRespons
 		failure = tooMuch(errclass.ParameterLimit, e.job.Limits.ParameterBytes, "the response's body")
 	}
 	if failure != nil {
-		e.failFetch(p, failure)
-		return e.fatal
+		return e.failFetch(f, failure)
 	}
 	url := resp.URL
 	if url == "" {
-		url = req.URL
+		url = f.request.URL
 	}
 	headers := make([]any, 0, 2*len(resp.Header))
 	for _, field := range resp.Header {
@@ -116,42 +133,22 @@ func (e *execution) answerFetch(p promise, req *FetchRequest, resp *FetchRespons
 	e.define(object, "redirected", e.rt.ToValue(resp.Redirected))
 	e.define(object, "headers", e.rt.NewArray(headers...))
 	e.define(object, "body", e.newBuffer(resp.Body))
-	if err := p.resolve(object); err != nil {
+	if _, err := f.answered(goja.Undefined(), object); err != nil {
 		return e.failed(err)
 	}
 	return e.fatal
 }
 
-// failFetch rejects the promise of a fetch as the standard says, with a
-// TypeError; what went wrong is its message and its cause.
-func (e *execution) failFetch(p promise, failure *errclass.Error) {
-	e.standFor(p.problem, failure)
-	e.defineHidden(p.problem, "message", e.rt.ToValue("fetch failed: "+failure.Error()))
+// failFetch ends a fetch as the standard says, with a TypeError; what went wrong
+// is its message and its cause.
+func (e *execution) failFetch(f *fetching, failure *errclass.Error) *errclass.Error {
+	e.standFor(f.problem, failure)
+	e.defineHidden(f.problem, "message", e.rt.ToValue("fetch failed: "+failure.Error()))
 	cause := e.newError(failure.Error())
 	e.explain(cause, failure)
-	e.defineHidden(p.problem, "cause", cause)
-	if err := p.reject(p.problem); err != nil {
-		e.fatal = e.failed(err)
+	e.defineHidden(f.problem, "cause", cause)
+	if _, err := f.failed(goja.Undefined(), f.problem); err != nil {
+		return e.failed(err)
 	}
-}
-
-// newBuffer makes an ArrayBuffer of the realm that owns data.
-func (e *execution) newBuffer(data []byte) goja.Value {
-	if data == nil {
-		data = []byte{}
-	}
-	return e.rt.ToValue(e.rt.NewArrayBuffer(data))
-}
-
-// bufferOf is what an ArrayBuffer of the realm holds.
-func bufferOf(value goja.Value) ([]byte, bool) {
-	object, ok := value.(*goja.Object)
-	if !ok || object.ExportType() != bufferType {
-		return nil, false
-	}
-	buffer, ok := object.Export().(goja.ArrayBuffer)
-	if !ok || buffer.Detached() {
-		return nil, false
-	}
-	return buffer.Bytes(), true
+	return e.fatal
 }

@@ -85,3 +85,14 @@ func (e *execution) explain(problem *goja.Object, failure *errclass.Error) {
 	e.define(problem, "class", e.rt.ToValue(string(failure.Class)))
 	e.define(problem, "reason", e.rt.ToValue(string(failure.Reason)))
 }
+
+// inherit makes an error that a prelude wraps around another one stand for the
+// same failure: inherit(wrapper, wrapped).
+func (e *execution) inherit(call goja.FunctionCall) goja.Value {
+	wrapper, _ := call.Argument(0).(*goja.Object)
+	wrapped, _ := call.Argument(1).(*goja.Object)
+	if failure := e.host.errors[wrapped]; failure != nil && wrapper != nil {
+		e.standFor(wrapper, failure)
+	}
+	return call.Argument(0)
+}

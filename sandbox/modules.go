@@ -41,6 +41,12 @@ func moduleNamed(specifier string) bool {
 	return slices.Contains(builtins, name) || name == axiosModule && !prefixed
 }
 
+// moduleGlobals are the globals that are a module's work.
+var moduleGlobals = map[string]func(*execution) goja.Value{
+	"Buffer":    func(e *execution) goja.Value { return e.loadModule("buffer").(*goja.Object).Get("Buffer") },
+	axiosModule: func(e *execution) goja.Value { return e.loadModule(axiosModule) },
+}
+
 // modulePrefix begins the names of programs of ours in stack frames. No tool's
 // source has such a name, so its frames are never shown as the author's.
 const modulePrefix = "toolrun:"
@@ -69,7 +75,6 @@ var modulePrograms = func() map[string]func() *goja.Program {
 // modules are what a realm has required.
 type modules struct {
 	loaded map[string]*goja.Object // the module objects, by name
-	host   goja.Value              // the host functions for modules
 	inner  goja.Value              // the require of modules
 }
 
@@ -101,7 +106,6 @@ func (e *execution) loadModule(name string) goja.Value {
 	}
 	if m.loaded == nil {
 		m.loaded = map[string]*goja.Object{}
-		m.host = e.moduleHost()
 		m.inner = e.function("require", func(call goja.FunctionCall) goja.Value {
 			return e.loadModule(call.Argument(0).String())
 		})
@@ -114,63 +118,9 @@ func (e *execution) loadModule(name string) goja.Value {
 		panic(err)
 	}
 	run, _ := goja.AssertFunction(wrapper)
-	if _, err := run(goja.Undefined(), exports, module, m.inner, m.host); err != nil {
+	if _, err := run(goja.Undefined(), exports, module, m.inner, e.hostObject()); err != nil {
 		delete(m.loaded, name) // it may have run out of stack: a second try may not
 		panic(err)
 	}
 	return module.Get("exports")
-}
-
-// lazyGlobal defines a global that a module exports; the module runs when the
-// program first touches it.
-func (e *execution) lazyGlobal(name string, load func() goja.Value) {
-	global := e.rt.GlobalObject()
-	get := func(goja.FunctionCall) goja.Value {
-		value := load()
-		e.defineHidden(global, name, value)
-		return value
-	}
-	set := func(call goja.FunctionCall) goja.Value {
-		e.defineHidden(global, name, call.Argument(0))
-		return goja.Undefined()
-	}
-	_ = global.DefineAccessorProperty(name, e.function("get "+name, get), e.function("set "+name, set), goja.FLAG_TRUE, goja.FLAG_FALSE)
-}
-
-// openModules defines the globals that are modules' work.
-func (e *execution) openModules() {
-	e.lazyGlobal("Buffer", func() goja.Value { return e.loadModule("buffer").(*goja.Object).Get("Buffer") })
-	if e.job.Axios {
-		e.lazyGlobal(axiosModule, func() goja.Value { return e.loadModule(axiosModule) })
-	}
-}
-
-// moduleHost is what modules get of the host: functions that take and give
-// texts, numbers and ArrayBuffers.
-func (e *execution) moduleHost() goja.Value {
-	host := e.rt.CreateObject(nil)
-	for name, function := range map[string]func(goja.FunctionCall) goja.Value{
-		"classOf": e.hostClassOf, "encode": e.hostEncode, "decode": e.hostDecode,
-		"byteLength": e.hostByteLength, "indexOf": e.hostIndexOf, "compare": e.hostCompare,
-		"hash": e.hostHash, "hmac": e.hostHmac, "pbkdf2": e.hostPBKDF2,
-		"random": e.hostRandom, "sameBytes": e.hostSameBytes,
-	} {
-		e.method(host, name, function)
-	}
-	return host
-}
-
-// hostClassOf names what an object really is, whatever it pretends: "Date",
-// "Promise", "Proxy", … or "" for what is no object.
-func (e *execution) hostClassOf(call goja.FunctionCall) goja.Value {
-	object, ok := call.Argument(0).(*goja.Object)
-	switch {
-	case !ok:
-		return e.rt.ToValue("")
-	case object.ExportType() == proxyType:
-		return e.rt.ToValue("Proxy")
-	case object.ExportType() == bufferType:
-		return e.rt.ToValue("ArrayBuffer")
-	}
-	return e.rt.ToValue(object.ClassName())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/dop251/goja"
 	"github.com/dop251/goja/parser"
@@ -19,6 +20,8 @@ type host struct {
 	invokes  int           // calls of tools.invoke so far
 	fetches  int           // and of fetch
 	errors   hostErrors
+	opened   time.Time
+	object   *goja.Object            // what the preludes are given
 	preludes map[string]*goja.Object // the ones that ran, by name
 	modules  modules
 }
@@ -30,6 +33,7 @@ type arguments struct {
 
 // openRealm makes the realm and what the program gets.
 func (e *execution) openRealm() (a arguments, failure *errclass.Error) {
+	e.host.opened = time.Now()
 	rt := goja.New()
 	rt.SetMaxCallStackSize(e.job.Limits.CallDepth)
 	// Otherwise a sourceMappingURL in an eval would have goja read the host's files.
@@ -46,13 +50,9 @@ func (e *execution) openRealm() (a arguments, failure *errclass.Error) {
 	}
 	e.host.parse, _ = goja.AssertFunction(json.Get("parse"))
 
-	e.method(global, "setTimeout", e.setTimeout)
-	e.method(global, "clearTimeout", e.clearTimer)
-	e.method(global, "setInterval", e.setInterval)
-	e.method(global, "clearInterval", e.clearTimer)
-	e.method(global, "queueMicrotask", e.queueMicrotask)
-	e.define(global, "console", e.newConsole())
-	e.openModules()
+	if err := e.openGlobals(); err != nil {
+		return a, engineFault(err)
+	}
 
 	if a.parameters, failure = e.parse(e.job.Parameters, "parameters"); failure != nil {
 		return a, failure
@@ -121,8 +121,6 @@ func (e *execution) newError(message string) *goja.Object {
 	return object
 }
 
-const preludeName = "toolrun:prelude"
-
 // microtaskPrelude waits as await does, which no program can redefine.
 var microtaskPrelude = sync.OnceValue(func() *goja.Program {
 	return goja.MustCompile(preludeName, `(async function (callback, fail) {
@@ -151,4 +149,18 @@ func (e *execution) failMicrotask(call goja.FunctionCall) goja.Value {
 		e.fatal = e.thrown(call.Argument(0))
 	}
 	return goja.Undefined()
+}
+
+// now is the time since the realm was opened, in milliseconds.
+func (e *execution) now(goja.FunctionCall) goja.Value {
+	return e.rt.ToValue(float64(time.Since(e.host.opened)) / float64(time.Millisecond))
+}
+
+func (e *execution) timeOrigin(goja.FunctionCall) goja.Value {
+	return e.rt.ToValue(float64(e.host.opened.UnixMicro()) / 1000)
+}
+
+// stamp is Date.now.
+func (e *execution) stamp(goja.FunctionCall) goja.Value {
+	return e.rt.ToValue(time.Now().UnixMilli())
 }

@@ -1,6 +1,7 @@
 "use strict";
+const { compareBytes } = host;
 // Deep equality, strict as isDeepStrictEqual and loose as assert.deepEqual.
-const { isPrimitive, typedArrayName, boxed } = require("_kinds");
+const { isPrimitive, typedArrayName, boxed, kindOf } = require("_kinds");
 
 exports.deepEqual = (a, b, strict) => equal(a, b, strict, []);
 
@@ -13,8 +14,8 @@ function equal(a, b, strict, pairs) {
 	}
 	if (typeof a === "function" || typeof b === "function") return false;
 	if (strict && Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) return false;
-	const kind = host.classOf(a);
-	if (kind !== host.classOf(b) || Array.isArray(a) !== Array.isArray(b) || typedArrayName(a) !== typedArrayName(b)) return false;
+	const kind = kindOf(a);
+	if (kind !== kindOf(b) || Array.isArray(a) !== Array.isArray(b) || typedArrayName(a) !== typedArrayName(b)) return false;
 	if (Object.prototype.toString.call(a) !== Object.prototype.toString.call(b)) return false;
 	if (pairs.some(([x, y]) => x === a && y === b)) return true;
 	pairs.push([a, b]);
@@ -32,7 +33,7 @@ function sameInside(a, b, kind, strict, pairs) {
 	case "Error": return a.message === b.message && a.name === b.name && equal(a.cause, b.cause, strict, pairs) && equal(a.errors, b.errors, strict, pairs);
 	case "Set": return a.size === b.size && sameSet(a, b, strict, pairs);
 	case "Map": return a.size === b.size && sameMap(a, b, strict, pairs);
-	case "ArrayBuffer": return a.byteLength === b.byteLength && host.compare(a, 0, a.byteLength, b, 0, b.byteLength) === 0;
+	case "ArrayBuffer": return a.byteLength === b.byteLength && compareBytes(a, 0, a.byteLength, b, 0, b.byteLength) === 0;
 	case "WeakMap": case "WeakSet": case "Promise": return false;
 	}
 	if (Array.isArray(a)) return a.length === b.length;

@@ -1,4 +1,5 @@
 "use strict";
+const { bytesToText } = host;
 // inspect renders any value as node does, within bounds.
 const MAX_TEXT = 1 << 20;
 const DEFAULTS = {
@@ -6,10 +7,10 @@ const DEFAULTS = {
 	maxStringLength: 10000, breakLength: 128, compact: 3, sorted: false, getters: false, numericSeparator: false,
 };
 const custom = Symbol.for("nodejs.util.inspect.custom");
-const { isPrimitive, typedArrayName, boxed } = require("_kinds");
+const { isPrimitive, typedArrayName, boxed, kindOf, types } = require("_kinds");
 
 function inspect(value, options, ...legacy) {
-	const c = { ...DEFAULTS, ...inspect.defaultOptions, breakLength: 80, seen: [], circular: new Map(), indent: 0, left: MAX_TEXT, level: 0 };
+	const c = { ...DEFAULTS, ...inspect.defaultOptions, breakLength: 80, current: 0, seen: [], circular: new Map(), indent: 0, left: MAX_TEXT, level: 0 };
 	if (typeof options === "boolean") options = { showHidden: options, depth: legacy[0] ?? 2 };
 	else if (options === null || typeof options !== "object") options = {};
 	for (const key of Object.keys(DEFAULTS)) if (options[key] !== undefined) c[key] = options[key];
@@ -24,12 +25,15 @@ inspect.defaultOptions = {};
 const ESCAPES = { "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", "\\": "\\\\" };
 function quote(text) {
 	const q = !text.includes("'") ? "'" : !text.includes('"') ? '"' : !text.includes("`") && !text.includes("${") ? "`" : "'";
-	const escaped = text.replace(/[\x00-\x1f\x7f-\x9f\\]|[\ud800-\udbff](?![\udc00-\udfff])|(^|[^\ud800-\udbff])[\udc00-\udfff]/g, (ch) => {
-		if (ESCAPES[ch] !== undefined) return ESCAPES[ch];
-		const code = ch.charCodeAt(ch.length - 1);
-		const hex = code.toString(16).toUpperCase();
-		return ch.slice(0, -1) + (code < 256 ? `\\x${hex.padStart(2, "0")}` : `\\u${hex}`);
-	});
+	let escaped = "";
+	for (let i = 0; i < text.length; i++) {
+		const code = text.charCodeAt(i);
+		if (code >= 0xd800 && code < 0xdc00 && i + 1 < text.length && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) escaped += text[i] + text[++i];
+		else if ((code & 0xf800) === 0xd800) escaped += `\\u${code.toString(16).toUpperCase()}`;
+		else if (ESCAPES[text[i]] !== undefined) escaped += ESCAPES[text[i]];
+		else if (code < 32 || code >= 127 && code < 160) escaped += `\\x${code.toString(16).toUpperCase().padStart(2, "0")}`;
+		else escaped += text[i];
+	}
 	return q + (q === "'" ? escaped.replaceAll("'", "\\'") : escaped) + q;
 }
 
@@ -59,11 +63,11 @@ function string(c, text) {
 function render(c, value, typed) {
 	if (isPrimitive(value)) return primitive(c, value);
 	if (c.left <= 0) return "...";
-	if (host.classOf(value) === "Proxy" && typeof value === "object" && c.showProxy) return "[Proxy]";
+	if (kindOf(value) === "Proxy" && typeof value === "object" && c.showProxy) return "[Proxy]";
 	if (c.customInspect) {
 		const own = value[custom];
 		if (typeof own === "function" && own !== inspect && !(value.constructor?.prototype === value)) {
-			const { seen, circular, indent, left, level, ...options } = c;
+			const { current, seen, circular, indent, left, level, ...options } = c;
 			const result = own.call(value, c.depth - c.level, { ...options, depth: c.depth - c.level, stylize: (text) => `${text}` }, inspect);
 			if (result !== value) return typeof result === "object" && result !== null ? render(c, result) : `${result}`.replaceAll("\n", `\n${" ".repeat(c.indent)}`);
 		}
@@ -99,11 +103,11 @@ function keysOf(c, value) {
 function object(c, value, typed) {
 	const name = nameOf(value);
 	let tag = value[Symbol.toStringTag];
-	if (typeof tag !== "string" || tag === name) tag = "";
+	if (typeof tag !== "string" || tag === name || Object.prototype.propertyIsEnumerable.call(value, Symbol.toStringTag)) tag = "";
 	let keys, entries = () => [], braces = ["{", "}"], base = "", list = false;
-	const kind = host.classOf(value), array = typedArrayName(value);
+	const kind = kindOf(value), array = typedArrayName(value);
 	if (Array.isArray(value)) {
-		keys = keysOf(c, value).filter((key) => typeof key === "symbol" || !/^(0|[1-9]\d*)$/.test(key) && key !== "length");
+		keys = keysOf(c, value).filter((key) => typeof key === "symbol" || !/^(0|[1-9]\d*)$/.test(key) && (key !== "length" || c.showHidden));
 		const prefix = name !== "Array" || tag !== "" ? prefixOf(name, tag, "Array", `(${value.length})`) : "";
 		braces = [`${prefix}[`, "]"];
 		if (value.length === 0 && keys.length === 0) return `${braces[0]}]`;
@@ -142,11 +146,8 @@ function object(c, value, typed) {
 			const type = typeof inner === "bigint" ? "BigInt" : (typeof inner)[0].toUpperCase() + (typeof inner).slice(1);
 			if (type === "String") keys = keys.filter((key) => typeof key === "symbol" || !(+key < inner.length));
 			base = `[${type}${name === type ? "" : name === null ? " (null prototype)" : ` (${name})`}: ${primitive({ ...c, level: 0 }, inner)}]`;
-		} else if (kind === "Object" && name === "Object" && Object.prototype.toString.call(value) === "[object Arguments]") {
-			braces = ["[Arguments] [", "]"];
-			entries = elements;
-			list = true;
-			keys = keys.filter((key) => !/^\d+$/.test(key));
+		} else if (kind === "Arguments") {
+			braces[0] = "[Arguments] {";
 		} else if (/ Iterator$/.test(kind)) braces[0] = `[${kind}] {`;
 		if (base !== "" && keys.length === 0) return base;
 		if (base !== "" && typeof value !== "function") braces[0] = `${plain !== "" && kind !== "Error" && boxed(value) === undefined && name !== kind ? plain : ""}{`;
@@ -158,7 +159,7 @@ function object(c, value, typed) {
 		return `[${list && name === "Array" ? "Array" : shown}]`;
 	}
 	c.seen.push(value);
-	c.level++;
+	c.current = ++c.level;
 	let output;
 	try {
 		output = entries(c, value);
@@ -234,7 +235,7 @@ function property(c, value, key, list, element = false) {
 	const own = Object.getOwnPropertyDescriptor(value, key) ?? { value: value[key], enumerable: key !== "cause" };
 	let text;
 	if (own.value !== undefined || !own.get && !own.set) {
-		c.indent += list ? 2 : 2;
+		c.indent += 2;
 		text = render(c, own.value);
 		c.indent -= 2;
 	} else text = own.get ? own.set ? "[Getter/Setter]" : "[Getter]" : "[Setter]";
@@ -245,11 +246,11 @@ function property(c, value, key, list, element = false) {
 }
 
 function errorText(c, error) {
-	const { name, message, stack } = error;
+	const { stack } = error;
 	let text = typeof stack === "string" && stack !== "" ? stack : Error.prototype.toString.call(error);
-	text = text.trimEnd();
+	text = text.trimEnd().replaceAll("\n\tat ", "\n    at ");
 	const lines = text.split("\n"), frames = lines.findIndex((line) => /^\s+at /.test(line));
-	if (frames < 0) return c.level > 0 || typeof stack !== "string" ? `[${text}]` : `[${text}]`;
+	if (frames < 0) return `[${text}]`;
 	return text.replaceAll("\n", `\n${" ".repeat(c.indent)}`);
 }
 
@@ -260,24 +261,26 @@ function functionText(value, name, tag) {
 		const extended = typeof parent === "function" && parent.name ? ` extends ${parent.name}` : "";
 		return `[class ${Object.hasOwn(value, "name") && value.name !== "" ? value.name : "(anonymous)"}${extended}]`;
 	}
-	const type = /^async\s*function\s*\*/.test(text) ? "AsyncGeneratorFunction" : host.classOf(value) === "GeneratorFunction" ? "GeneratorFunction"
-		: host.classOf(value) === "AsyncFunction" || /^async\b/.test(text) ? "AsyncFunction" : "Function";
+	const type = /^async\s*function\s*\*/.test(text) ? "AsyncGeneratorFunction" : types.isGeneratorFunction(value) ? "GeneratorFunction"
+		: types.isAsyncFunction(value) ? "AsyncFunction" : "Function";
 	const shown = typeof value.name === "string" && value.name !== "" ? `: ${value.name}` : " (anonymous)";
 	return `[${type}${name === null ? " (null prototype)" : ""}${shown}]${tag !== "" && tag !== type ? ` [${tag}]` : ""}`;
 }
 
 function bytesText(bytes) {
-	const shown = host.encode(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 50), "hex").replace(/(..)(?=.)/g, "$1 ");
+	const shown = bytesToText(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 50), "hex").replace(/(..)(?=.)/g, "$1 ");
 	const more = bytes.length - 50;
 	return more > 0 ? `${shown} ... ${more} more byte${more > 1 ? "s" : ""}` : shown;
 }
 inspect.bytes = bytesText;
 
-// reduce joins the parts: on one line where they fit, numbers in columns.
+// reduce joins the parts: on one line where they fit and nest no deeper than
+// compact, numbers in columns. As in node, the depth that counts is that of the
+// last object inside.
 function reduce(c, output, base, braces, list, value) {
 	const entries = output.length;
 	if (list && entries > 6) output = columns(c, output, value);
-	if (c.compact !== true && typeof c.compact === "number" && entries === output.length && deepest(value, c.compact) < c.compact + 1) {
+	if (c.compact !== true && typeof c.compact === "number" && entries === output.length && c.current - c.level <= c.compact) {
 		const start = output.length + c.indent + braces[0].length + base.length + 10;
 		const total = output.reduce((sum, text) => sum + text.length, output.length + start);
 		if (total + output.length <= c.breakLength && !base.includes("\n")) {
@@ -288,34 +291,6 @@ function reduce(c, output, base, braces, list, value) {
 	const space = `\n${" ".repeat(c.indent)}`;
 	return `${base ? `${base} ` : ""}${braces[0]}${space}  ${output.join(`,${space}  `)}${space}${braces[1]}`;
 }
-
-// deepest is how deep a value nests, as far as it matters: what nests deeper
-// than compact is not put on one line.
-function deepest(value, enough) {
-	let level = [value], depth = 0;
-	const known = new Set();
-	while (level.length > 0 && depth <= enough + 1) {
-		const next = [];
-		for (const item of level) {
-			if (isPrimitive(item) || typeof item === "function" || known.has(item) || known.size > 500) continue;
-			known.add(item);
-			if (typedArrayName(item) !== undefined) continue;
-			const kind = host.classOf(item);
-			if (kind === "Map") for (const [k, v] of Map.prototype.entries.call(item)) next.push(k, v);
-			else if (kind === "Set") for (const v of Set.prototype.values.call(item)) next.push(v);
-			else for (const key of Object.keys(item).slice(0, 100)) {
-				const own = Object.getOwnPropertyDescriptor(item, key);
-				if (own !== undefined && "value" in own) next.push(own.value);
-			}
-		}
-		const inner = next.filter((item) => !isPrimitive(item) && typeof item !== "function" && !empty(item));
-		if (inner.length === 0) return depth + (level.some((item) => !isPrimitive(item)) ? 1 : 0);
-		level = inner;
-		depth++;
-	}
-	return depth + 1;
-}
-const empty = (item) => Object.keys(item).length === 0 && !(item.size > 0);
 
 function columns(c, output, value) {
 	let total = 0, widest = 0, count = output.length;

@@ -1,4 +1,5 @@
 "use strict";
+const { classOf } = host;
 // What values really are, whatever they pretend.
 exports.isPrimitive = (value) => value === null || typeof value !== "object" && typeof value !== "function";
 
@@ -16,7 +17,29 @@ exports.boxed = (value) => {
 	return undefined;
 };
 
-const is = (kind) => (value) => host.classOf(value) === kind;
+const sizes = [[WeakMap, "WeakMap"], [WeakSet, "WeakSet"]].map(([type, kind]) => [type.prototype.has, kind]);
+
+// kindOf is the engine's own mark of an object: "Date", "Map", "Proxy", … or
+// "Object"; "" for what is no object.
+function kindOf(value) {
+	const kind = classOf(value);
+	if (kind === null) return "";
+	const proto = kind === "Object" ? Object.getPrototypeOf(value) : null;
+	if (proto === null || proto === Object.prototype) return kind;
+	for (const [has, other] of sizes) {
+		try {
+			has.call(value, value);
+			return other;
+		} catch { /* it is another kind */ }
+	}
+	return kind;
+}
+exports.kindOf = kindOf;
+
+const GENERATOR = Object.getPrototypeOf(function* () {}), ASYNC = Object.getPrototypeOf(async () => {});
+const isGenerator = (value) => typeof value === "function" && GENERATOR.isPrototypeOf(value);
+const isAsync = (value) => typeof value === "function" && ASYNC.isPrototypeOf(value);
+const is = (kind) => (value) => kindOf(value) === kind;
 const isTyped = (name) => (value) => tagOf.call(value) === name;
 const isBoxed = (type) => (value) => typeof exports.boxed(value) === type;
 const types = {
@@ -27,9 +50,9 @@ const types = {
 	isArrayBufferView: (value) => ArrayBuffer.isView(value),
 	isDataView: (value) => ArrayBuffer.isView(value) && tagOf.call(value) === undefined,
 	isTypedArray: (value) => tagOf.call(value) !== undefined,
-	isAsyncFunction: (value) => typeof value === "function" && (host.classOf(value) === "AsyncFunction" || value instanceof (async () => {}).constructor),
-	isGeneratorFunction: (value) => host.classOf(value) === "GeneratorFunction",
-	isGeneratorObject: is("Generator"),
+	isAsyncFunction: isAsync,
+	isGeneratorFunction: isGenerator,
+	isGeneratorObject: (value) => GENERATOR.prototype.isPrototypeOf(value),
 	isNumberObject: isBoxed("number"), isStringObject: isBoxed("string"), isBooleanObject: isBoxed("boolean"),
 	isBigIntObject: isBoxed("bigint"), isSymbolObject: isBoxed("symbol"),
 	isBoxedPrimitive: (value) => exports.boxed(value) !== undefined,

@@ -8,7 +8,7 @@ function place(view, offset, width) {
 	if (Number.isInteger(offset) && offset >= 0 && offset <= last) return offset;
 	if (!Number.isInteger(offset)) throw outOfRange("offset", "an integer", offset);
 	if (last < 0) throw coded(RangeError, "ERR_BUFFER_OUT_OF_BOUNDS", "Attempt to access memory outside buffer bounds");
-	throw outOfRange("offset", `>= 0 && <= ${last}`, offset);
+	throw outOfRange("offset", `>= 0 and <= ${last}`, offset);
 }
 
 // limits are what a number of so many bits may be, and how a message says it.

@@ -1,7 +1,8 @@
 "use strict";
-const { coded, wrongType, outOfRange, invalidValue, needString, needInteger } = require("_errors");
+const { classOf, textToBytes, utf8Length, compareBytes, findBytes, bytesToText } = host;
+const { coded, wrongType, outOfRange, invalidValue, needInteger } = require("_errors");
 
-const MAX_LENGTH = 2 ** 31 - 1;
+const MAX_LENGTH = 2 ** 32;
 
 // Buffer is a Uint8Array in all its methods, but may be called without new, as
 // old programs do.
@@ -51,7 +52,7 @@ function needSize(size) {
 	return size;
 }
 
-const isArrayBuffer = (value) => host.classOf(value) === "ArrayBuffer";
+const isArrayBuffer = (value) => classOf(value) === "ArrayBuffer";
 const FIRST = "of type string or an instance of Buffer, ArrayBuffer, or Array or an Array-like Object";
 
 function fromList(list) {
@@ -69,7 +70,7 @@ function fromObject(value) {
 Object.assign(Buffer, {
 	poolSize: 8192,
 	from(value, encoding, length) {
-		if (typeof value === "string") return make(host.decode(value, needEncoding(encoding)));
+		if (typeof value === "string") return make(textToBytes(value, needEncoding(encoding)));
 		if (typeof value !== "object" || value === null) throw wrongType("first argument", FIRST, value);
 		if (isArrayBuffer(value)) {
 			const offset = Math.trunc(Number(encoding)) || 0;
@@ -112,10 +113,10 @@ Object.assign(Buffer, {
 		case "hex": return value.length >>> 1;
 		case "base64": case "base64url": return Math.trunc((value.length - (value.endsWith("==") ? 2 : value.endsWith("=") ? 1 : 0)) * 3 / 4);
 		}
-		return host.byteLength(value);
+		return utf8Length(value);
 	},
 	compare(a, b) {
-		return host.compare(...spanOf(needBytes(a, "buf1")), ...spanOf(needBytes(b, "buf2")));
+		return compareBytes(...spanOf(needBytes(a, "buf1")), ...spanOf(needBytes(b, "buf2")));
 	},
 	concat(list, length) {
 		if (!Array.isArray(list)) throw wrongType("list", "an instance of Array", list);
@@ -183,7 +184,7 @@ function seek(buffer, value, from, encoding, last) {
 		from = 0;
 	}
 	if (needle.length === 0) return Math.min(from, buffer.length);
-	return host.indexOf(...spanOf(buffer), ...spanOf(needle), from, last);
+	return findBytes(...spanOf(buffer), ...spanOf(needle), from, last);
 }
 
 const inRange = (value, name, max) => {
@@ -197,12 +198,12 @@ const methods = {
 		if (from >= this.length) return "";
 		const to = end === undefined || !(end < this.length) ? this.length : Math.trunc(end) || 0;
 		if (to <= from) return "";
-		return host.encode(this.buffer, this.byteOffset + from, to - from, needEncoding(encoding));
+		return bytesToText(this.buffer, this.byteOffset + from, to - from, needEncoding(encoding));
 	},
 	toJSON() { return { type: "Buffer", data: Array.from(this) } },
 	equals(other) {
 		if (!isBytes(other)) throw wrongType("otherBuffer", "an instance of Buffer or Uint8Array", other);
-		return this === other || this.length === other.length && host.compare(...spanOf(this), ...spanOf(other)) === 0;
+		return this === other || this.length === other.length && compareBytes(...spanOf(this), ...spanOf(other)) === 0;
 	},
 	compare(target, targetStart, targetEnd, sourceStart, sourceEnd) {
 		needBytes(target, "target");
@@ -211,10 +212,10 @@ const methods = {
 		inRange(sourceStart, "sourceStart", Number.MAX_SAFE_INTEGER);
 		inRange(sourceEnd, "sourceEnd", this.length);
 		const sub = Uint8Array.prototype.subarray;
-		return host.compare(...spanOf(sub.call(this, sourceStart, sourceEnd)), ...spanOf(sub.call(target, targetStart, targetEnd)));
+		return compareBytes(...spanOf(sub.call(this, sourceStart, sourceEnd)), ...spanOf(sub.call(target, targetStart, targetEnd)));
 	},
 	write(text, offset, length, encoding) {
-		needString(text, "argument");
+		if (typeof text !== "string") throw coded(TypeError, "ERR_INVALID_ARG_TYPE", "argument must be a string");
 		if (typeof offset === "string") [offset, length, encoding] = [0, this.length, offset];
 		else if (typeof length === "string") [length, encoding] = [undefined, length];
 		offset ??= 0;
@@ -222,7 +223,7 @@ const methods = {
 		if (length !== undefined) needInteger(length, "length", 0, this.length);
 		length = Math.min(length ?? this.length, this.length - offset);
 		encoding = needEncoding(encoding);
-		let bytes = new Uint8Array(host.decode(text, encoding));
+		let bytes = new Uint8Array(textToBytes(text, encoding));
 		if (bytes.length > length) {
 			// Part of a character is not written.
 			let end = length;

@@ -1,4 +1,5 @@
 "use strict";
+const { classOf, startHash, startHmac, random, sameBytes, pbkdf2 } = host;
 const { coded, wrongType, outOfRange, invalidValue, needString, needInteger, needFunction } = require("_errors");
 const { Buffer } = require("buffer");
 
@@ -14,7 +15,7 @@ const unknown = (name) => coded(Error, "ERR_CRYPTO_INVALID_DIGEST", `Invalid dig
 function toBytes(value, encoding, name) {
 	if (typeof value === "string") return Buffer.from(value, encoding === "buffer" ? "utf8" : encoding);
 	if (ArrayBuffer.isView(value)) return value;
-	if (host.classOf(value) === "ArrayBuffer") return new Uint8Array(value);
+	if (classOf(value) === "ArrayBuffer") return new Uint8Array(value);
 	throw wrongType(name, "of type string or an instance of Buffer, TypedArray, or DataView", value);
 }
 const spanOf = (bytes) => [bytes.buffer, bytes.byteOffset, bytes.byteLength];
@@ -49,7 +50,7 @@ class Hmac extends Digest {}
 
 exports.createHash = function createHash(algorithm, options) {
 	needString(algorithm, "algorithm");
-	const running = host.hash(algorithmOf(algorithm));
+	const running = startHash(algorithmOf(algorithm));
 	if (running === null) throw coded(Error, "ERR_OSSL_EVP_UNSUPPORTED", `Digest method not supported: ${algorithm}; available: ${HASHES.join(", ")}`);
 	if (options?.outputLength !== undefined) throw invalidValue("options.outputLength", options.outputLength, "is not supported");
 	return new Hash(running);
@@ -60,7 +61,7 @@ exports.createHmac = function createHmac(algorithm, key) {
 	if (key === null || key === undefined) {
 		throw wrongType("key", "of type string or an instance of ArrayBuffer, Buffer, TypedArray, DataView, KeyObject, or CryptoKey", key);
 	}
-	const running = host.hmac(algorithmOf(algorithm), ...spanOf(toBytes(key, "utf8", "key")));
+	const running = startHmac(algorithmOf(algorithm), ...spanOf(toBytes(key, "utf8", "key")));
 	if (running === null) throw unknown(algorithm);
 	return new Hmac(running);
 };
@@ -78,11 +79,19 @@ function later(callback, work) {
 	setTimeout(() => callback(null, result), 0);
 }
 
+// The host gives no more than this at once.
+const CHUNK = 65536;
+function randomBuffer(size) {
+	const buffer = Buffer.alloc(size);
+	for (let at = 0; at < size; at += CHUNK) buffer.set(new Uint8Array(random(Math.min(CHUNK, size - at))), at);
+	return buffer;
+}
+
 const MAX_RANDOM = 2 ** 26;
 exports.randomBytes = function randomBytes(size, callback) {
 	if (typeof size !== "number") throw wrongType("size", "of type number", size);
 	if (!(size >= 0 && size <= MAX_RANDOM)) throw outOfRange("size", `>= 0 && <= ${MAX_RANDOM}`, size);
-	const bytes = Buffer.from(host.random(size));
+	const bytes = randomBuffer(size);
 	if (callback === undefined) return bytes;
 	needFunction(callback, "callback");
 	later(callback, () => bytes);
@@ -93,12 +102,12 @@ exports.randomFillSync = function randomFillSync(buffer, offset = 0, size = buff
 	if (!ArrayBuffer.isView(buffer)) throw wrongType("buf", "an instance of ArrayBuffer, Buffer, TypedArray, or DataView", buffer);
 	needInteger(offset, "offset", 0, buffer.byteLength);
 	needInteger(size, "size", 0, buffer.byteLength - offset);
-	new Uint8Array(buffer.buffer, buffer.byteOffset + offset, size).set(new Uint8Array(host.random(size)));
+	new Uint8Array(buffer.buffer, buffer.byteOffset + offset, size).set(randomBuffer(size));
 	return buffer;
 };
 
 exports.randomUUID = function randomUUID() {
-	const bytes = Buffer.from(host.random(16));
+	const bytes = Buffer.from(random(16));
 	bytes[6] = bytes[6] & 15 | 64;
 	bytes[8] = bytes[8] & 63 | 128;
 	return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
@@ -114,7 +123,7 @@ exports.randomInt = function randomInt(min, max, callback) {
 	// What lies beyond the last whole range would favour small numbers.
 	const limit = 2 ** 48 - 2 ** 48 % range;
 	let value;
-	do value = Buffer.from(host.random(6)).readUIntBE(0, 6); while (value >= limit);
+	do value = Buffer.from(random(6)).readUIntBE(0, 6); while (value >= limit);
 	value = value % range + min;
 	if (callback === undefined) return value;
 	later((_, n) => callback(undefined, n), () => value);
@@ -122,14 +131,14 @@ exports.randomInt = function randomInt(min, max, callback) {
 
 exports.timingSafeEqual = function timingSafeEqual(a, b) {
 	for (const [value, name] of [[a, "buf1"], [b, "buf2"]]) {
-		if (!ArrayBuffer.isView(value) && host.classOf(value) !== "ArrayBuffer") {
-			throw wrongType(name, "an instance of ArrayBuffer, Buffer, TypedArray, or DataView", value);
+		if (!ArrayBuffer.isView(value) && classOf(value) !== "ArrayBuffer") {
+			throw coded(TypeError, "ERR_INVALID_ARG_TYPE", `The "${name}" argument must be an instance of ArrayBuffer, Buffer, TypedArray, or DataView.`);
 		}
 	}
 	if (a.byteLength !== b.byteLength) {
 		throw coded(RangeError, "ERR_CRYPTO_TIMING_SAFE_EQUAL_LENGTH", "Input buffers must have the same byte length");
 	}
-	return host.sameBytes(...spanOf(toBytes(a)), ...spanOf(toBytes(b)));
+	return sameBytes(...spanOf(toBytes(a)), ...spanOf(toBytes(b)));
 };
 
 exports.pbkdf2Sync = function pbkdf2Sync(password, salt, iterations, length, digest) {
@@ -139,7 +148,7 @@ exports.pbkdf2Sync = function pbkdf2Sync(password, salt, iterations, length, dig
 	needInteger(iterations, "iterations", 1, 2 ** 31 - 1);
 	needInteger(length, "keylen", 0, 2 ** 31 - 1);
 	if (length > MAX_RANDOM) throw outOfRange("keylen", `>= 0 && <= ${MAX_RANDOM}`, length);
-	const key = host.pbkdf2(algorithmOf(digest), ...spanOf(password), ...spanOf(salt), iterations, length);
+	const key = pbkdf2(algorithmOf(digest), ...spanOf(password), ...spanOf(salt), iterations, length);
 	if (key === null) throw unknown(digest);
 	return Buffer.from(key);
 };

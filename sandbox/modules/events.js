@@ -178,7 +178,7 @@ function on(emitter, name, options = {}) {
 			fail(error);
 			return Promise.resolve({ value: undefined, done: true });
 		},
-		[Symbol.asyncIterator]() { return this },
+		[Symbol.asyncIterator ?? Symbol.for("Symbol.asyncIterator")]() { return this },
 	};
 }
 

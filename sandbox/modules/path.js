@@ -69,6 +69,7 @@ function dirname(path) {
 function basename(path, suffix) {
 	if (suffix !== undefined) needString(suffix, "suffix");
 	needString(path, "path");
+	if (path === suffix) return "";
 	path = path.replace(/\/+$/, "");
 	const base = path.slice(path.lastIndexOf("/") + 1);
 	return suffix && base !== suffix && base.endsWith(suffix) ? base.slice(0, -suffix.length) : base;

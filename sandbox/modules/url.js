@@ -43,7 +43,7 @@ function parse(text, parseQuery = false, slashesDenoteHost = false) {
 		url.slashes = true;
 		rest = rest.slice(2);
 	}
-	if (!script && (url.slashes || scheme && !SLASHED.has(url.protocol) === false)) rest = parseHost(url, rest, text);
+	if (!script && (url.slashes || scheme && !SLASHED.has(url.protocol))) rest = parseHost(url, rest, text);
 	if (!script) rest = rest.replace(ESCAPED, percent);
 	const hash = rest.indexOf("#");
 	if (hash >= 0) {

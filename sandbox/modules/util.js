@@ -1,4 +1,5 @@
 "use strict";
+const { usv } = host;
 const { coded, wrongType, needFunction } = require("_errors");
 const { inspect } = require("_inspect");
 const { types, isPrimitive } = require("_kinds");
@@ -9,21 +10,20 @@ function ownText(value) {
 	if (types.isNativeError(value)) return true;
 	for (let proto = value; proto !== null; proto = Object.getPrototypeOf(proto)) {
 		if (Object.hasOwn(proto, "toString")) return proto !== Object.prototype && proto !== Array.prototype && proto !== Error.prototype
-			&& typeof proto.toString === "function" && !(typedProto(proto) || types.isDate(value) && false);
+			&& typeof proto.toString === "function" && proto !== Object.getPrototypeOf(Uint8Array.prototype);
 	}
 	return false;
 }
-const typedProto = (proto) => proto === Object.getPrototypeOf(Uint8Array.prototype) || proto === Map.prototype;
 
 const VERBS = {
 	s(value) {
 		if (typeof value === "bigint") return `${value}n`;
 		if (typeof value === "number") return Object.is(value, -0) ? "-0" : `${value}`;
-		if (isPrimitive(value)) return String(value);
-		if (typeof value !== "function" && ownText(value)) return String(value);
+		if (isPrimitive(value) || typeof value === "function") return String(value);
+		if (ownText(value)) return String(value);
 		return inspect(value, { depth: 0, colors: false, compact: 3 });
 	},
-	d: (value) => typeof value === "bigint" ? `${value}n` : typeof value === "symbol" ? "NaN" : isPrimitive(value) || true ? numberText(Number(value)) : "",
+	d: (value) => typeof value === "bigint" ? `${value}n` : typeof value === "symbol" ? "NaN" : numberText(Number(value)),
 	i: (value) => typeof value === "bigint" ? `${value}n` : typeof value === "symbol" ? "NaN" : numberText(parseInt(value, 10)),
 	f: (value) => typeof value === "symbol" ? "NaN" : numberText(parseFloat(value)),
 	j(value) {
@@ -89,8 +89,8 @@ function callbackify(original) {
 }
 
 function inherits(constructor, parent) {
-	needFunction(constructor, "ctor");
-	needFunction(parent, "superCtor");
+	if (constructor === undefined || constructor === null) needFunction(constructor, "ctor");
+	if (parent === undefined || parent === null) needFunction(parent, "superCtor");
 	if (parent.prototype === undefined) throw wrongType("superCtor.prototype", "of type object", parent.prototype);
 	Object.defineProperty(constructor, "super_", { value: parent, writable: true, configurable: true });
 	Object.setPrototypeOf(constructor.prototype, parent.prototype);
@@ -116,7 +116,7 @@ Object.assign(exports, {
 	inspect, format: (...values) => formatWithOptions(undefined, ...values), formatWithOptions, promisify, callbackify, inherits, deprecate,
 	types, isDeepStrictEqual: (a, b) => deepEqual(a, b, true),
 	stripVTControlCharacters: (text) => text.replace(/\x1b(?:\[[0-?]*[ -/]*[@-~]|\].*?(?:\x07|\x1b\\)|[@-Z\\-_])/g, ""),
-	toUSVString: (text) => `${text}`.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(^|[^\ud800-\udbff])[\udc00-\udfff]/g, (m) => m.slice(0, -1) + "\ufffd"),
+	toUSVString: (text) => usv(`${text}`),
 	debuglog: () => Object.assign(() => {}, { enabled: false }),
 	isArray: Array.isArray, isBoolean: (v) => typeof v === "boolean", isNull: (v) => v === null, isNullOrUndefined: (v) => v == null,
 	isNumber: (v) => typeof v === "number", isString: (v) => typeof v === "string", isUndefined: (v) => v === undefined,
@@ -125,7 +125,6 @@ Object.assign(exports, {
 	isBuffer: (v) => require("buffer").Buffer.isBuffer(v),
 });
 exports.debug = exports.debuglog;
-for (const [name, value] of Object.entries({ format: exports.format })) Object.defineProperty(value, "name", { value: name });
 // These are globals, where the realm has them.
 for (const name of ["TextEncoder", "TextDecoder"]) {
 	Object.defineProperty(exports, name, { get: () => globalThis[name], enumerable: true, configurable: true });
