@@ -169,7 +169,7 @@ func (r *Runner) compileJavaScript(t *tool) {
 		}
 		result, err := r.pool.Run(ctx, sandbox.Job{
 			Source: source, Parameters: x.parametersJSON, Credentials: credentials,
-			Limits: limits, Invoke: x.invoke,
+			Limits: limits, Invoke: x.invoke, Fetch: r.fetch,
 		})
 		return output{result.Value, nil, result.Logs, result.LogsTruncated}, err
 	}
@@ -213,7 +213,9 @@ func (t *tool) fileLine(detail string) (int, bool) {
 
 func (r *Runner) compileHTTP(t *tool) {
 	if t.def.Code != "" || t.def.CodeFile != "" {
-		t.fault("/code", "is not supported for http tools by this version: the sandbox has no fetch yet; use executionConfig")
+		const why = "has no use beside code, which makes its requests itself"
+		t.refuse(map[string]bool{"/executionConfig": len(t.def.ExecutionConfig) > 0, "/authConfig": t.def.AuthConfig != nil}, why)
+		r.compileJavaScript(t)
 		return
 	}
 	var cfg httptool.Config

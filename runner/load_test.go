@@ -126,7 +126,9 @@ func TestNewReportsWhatDefinitionsMean(t *testing.T) {
 		{"bad expression", "name: a\ntype: http\nexecutionConfig: {url: 'https://x.example/{{parameters.}}'}", "/executionConfig/url tool.yaml:3:"},
 		{"unknown root", "name: a\ntype: http\nexecutionConfig: {url: 'https://x.example/{{params.id}}'}", "/executionConfig/url tool.yaml:3:"},
 		{"unknown provider", "name: a\ntype: llm\nexecutionConfig: {providerId: main, promptTemplate: hi}", "/executionConfig/providerId tool.yaml:3:"},
-		{"http with code", "name: a\ntype: http\ncode: return 1", "/code tool.yaml:3:"},
+		{"http with code and config", "name: a\ntype: http\ncode: return 1\nexecutionConfig: {url: 'https://x.example/'}", "/executionConfig tool.yaml:4:"},
+		{"http with code and auth", "name: a\ntype: http\ncode: return 1\nauthConfig: {type: none}", "/authConfig tool.yaml:4:"},
+		{"http with bad code", "name: a\ntype: http\ncode: return )", "/code tool.yaml:3:"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := runner.New(runner.Options{Tools: []*runner.Definition{parse(t, tc.in)}})

@@ -122,6 +122,7 @@ func (e *execution) answerFetch(f *fetching, resp *FetchResponse, failure *errcl
 	if url == "" {
 		url = f.request.URL
 	}
+	url, _, _ = strings.Cut(url, "#")
 	headers := make([]any, 0, 2*len(resp.Header))
 	for _, field := range resp.Header {
 		headers = append(headers, field[0], field[1])
