@@ -169,7 +169,7 @@ func (r *Runner) compileJavaScript(t *tool) {
 		}
 		result, err := r.pool.Run(ctx, sandbox.Job{
 			Source: source, Parameters: x.parametersJSON, Credentials: credentials,
-			Limits: limits, Invoke: x.invoke, Fetch: r.fetch,
+			Limits: limits, Invoke: x.invoke, Fetch: r.fetch, Axios: t.def.Type == HTTP,
 		})
 		return output{result.Value, nil, result.Logs, result.LogsTruncated}, err
 	}

@@ -134,6 +134,9 @@ func init() { // use leads back here
 		"startHmac":      (*execution).startHmac,
 		"pbkdf2":         (*execution).pbkdf2,
 		"sameBytes":      (*execution).sameBytes,
+		"passFailure":    (*execution).passFailure,
+		"httpFailure":    (*execution).httpFailure,
+		"timeoutFailure": (*execution).timeoutFailure,
 	}
 }
 
