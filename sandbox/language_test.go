@@ -166,6 +166,20 @@ func TestConsole(t *testing.T) {
 		{"console.error(\n  new TypeError('bad'))", []errclass.LogLine{{Level: "error", Message: "TypeError: bad\n    at code:2:3"}}},
 		{`const a = {}; a.a = a; console.log(a, {x: 1n}, {get x() { throw 1 }}, new Proxy({}, {ownKeys() { throw 1 }}))`,
 			[]errclass.LogLine{{Level: "info", Message: "[object Object] [object Object] [object Object] [object Object]"}}},
+		{`console.dir({a: 1}); console.table([{a: 1}]); console.dir()`,
+			[]errclass.LogLine{{Level: "info", Message: `{"a":1}`}, {Level: "info", Message: `[{"a":1}]`}, {Level: "info", Message: "undefined"}}},
+		{`console.assert(1, "no"); console.assert(0); console.assert(null, "%s!", "x")`,
+			[]errclass.LogLine{{Level: "error", Message: "Assertion failed"}, {Level: "error", Message: "Assertion failed: x!"}}},
+		{`console.count(); console.count("a"); console.count(); console.countReset(); console.count(); console.countReset("b")`,
+			[]errclass.LogLine{{Level: "info", Message: "default: 1"}, {Level: "info", Message: "a: 1"}, {Level: "info", Message: "default: 2"}, {Level: "info", Message: "default: 1"},
+				{Level: "warn", Message: "Count for 'b' does not exist"}}},
+		{`console.group("g"); console.log("a\nb"); console.group(); console.warn("c"); console.groupEnd(); console.groupEnd(); console.groupEnd(); console.log("d")`,
+			[]errclass.LogLine{{Level: "info", Message: "g"}, {Level: "info", Message: "  a\n  b"}, {Level: "warn", Message: "    c"}, {Level: "info", Message: "d"}}},
+		{`console.timeEnd(); console.time("t"); console.time("t")`,
+			[]errclass.LogLine{{Level: "warn", Message: "No such label 'default' for console.timeEnd()"}, {Level: "warn", Message: "Label 't' already exists for console.time()"}}},
+		{"function f() {\n  console.trace('x', 1)\n}\nf()", []errclass.LogLine{{Level: "info", Message: "Trace: x 1\n    at f (code:2:16)\n    at code:4:2"}}},
+		{`console.time({toString() { throw 1 }}); console.count(Symbol("s")); console.group({get a() { throw 1 }})`,
+			[]errclass.LogLine{{Level: "info", Message: "Symbol(s): 1"}, {Level: "info", Message: "[object Object]"}}},
 		{`Promise.reject(new RangeError("nobody")); const p = Promise.reject(1); await null; p.catch(() => {})`,
 			[]errclass.LogLine{{Level: "error", Message: "Unhandled rejection: RangeError: nobody (code:1:16)"}}},
 	}
@@ -176,7 +190,10 @@ func TestConsole(t *testing.T) {
 			require.Equal(t, c.want, result.Logs, c.code)
 			require.False(t, result.LogsTruncated)
 		}
-		result, failure := run(t, pool, code(`console.log("before"); throw new Error("x")`))
+		result, failure := run(t, pool, code(`console.time("t"); console.timeLog("t", "x"); console.timeEnd("t"); console.timeEnd("t")`))
+		require.Nil(t, failure)
+		require.Regexp(t, `^t: \d+\.\d{3}ms x t: \d+\.\d{3}ms No such label`, result.Logs[0].Message+" "+result.Logs[1].Message+" "+result.Logs[2].Message)
+		result, failure = run(t, pool, code(`console.log("before"); throw new Error("x")`))
 		require.NotNil(t, failure)
 		require.Equal(t, []errclass.LogLine{{Level: "info", Message: "before"}}, result.Logs, "logs survive a failure")
 	})

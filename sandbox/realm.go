@@ -21,6 +21,7 @@ type host struct {
 	fetches  int           // and of fetch
 	errors   hostErrors
 	opened   time.Time
+	console  console
 	object   *goja.Object            // what the preludes are given
 	preludes map[string]*goja.Object // the ones that ran, by name
 	modules  modules

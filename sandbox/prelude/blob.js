@@ -14,7 +14,7 @@
 	let isBlob, isFile, dataOf;
 	class Blob {
 		#data; #type;
-		constructor(parts, options) {
+		constructor(parts = undefined, options = undefined) {
 			options = dictionary(options, "Blob");
 			const { endings = "transparent", type = "" } = options;
 			if (endings !== "transparent" && endings !== "native") throw new TypeError(`Blob: endings can't be "${endings}"`);
@@ -52,7 +52,7 @@
 
 	class File extends Blob {
 		#name; #modified;
-		constructor(parts, name, options) {
+		constructor(parts, name, options = undefined) {
 			if (arguments.length < 2) throw new TypeError("File: 2 arguments required");
 			super(parts, options);
 			this.#name = usv(`${name}`);
@@ -80,7 +80,7 @@
 	};
 	class FormData {
 		#entries = [];
-		constructor(form) {
+		constructor(form = undefined) {
 			if (form !== undefined) throw new TypeError("FormData: there are no form elements here; leave the argument out");
 		}
 		append(name, value, filename) { this.#entries.push(entry("append", arguments, name, value, filename)) }

@@ -12,6 +12,28 @@
 	const { exec } = RegExp.prototype, { valueOf: boolean } = Boolean.prototype, { valueOf: number } = Number.prototype;
 	const { valueOf: string } = String.prototype, { getTime } = Date.prototype, { forEach: eachOfMap } = Map.prototype, { forEach: eachOfSet } = Set.prototype;
 
+	// What the engine doesn't mark but its class does by its tag.
+	const tag = Symbol.toStringTag;
+	const uncloneable = new Set(["AbortController", "AbortSignal", "Crypto", "CryptoKey", "Event", "EventTarget", "FormData", "Generator", "Headers",
+		"Performance", "Promise", "ReadableStream", "Request", "Response", "SubtleCrypto", "TextDecoder", "TextEncoder", "URL", "URLSearchParams", "WeakMap", "WeakRef", "WeakSet"]);
+
+	const sizeOf = (c) => getOwnPropertyDescriptor(c.prototype, "size").get;
+	const mapSize = sizeOf(Map), setSize = sizeOf(Set);
+	// The engine's mark, and for what it leaves unmarked a method that takes no other.
+	const succeeds = (method, value) => {
+		try {
+			method.call(value);
+			return true;
+		} catch {
+			return false;
+		}
+	};
+	const kindOf = (value) => {
+		const mark = classOf(value);
+		if (mark !== "Object") return mark;
+		return succeeds(mapSize, value) ? "Map" : succeeds(setSize, value) ? "Set" : mark;
+	};
+
 	const refuse = (value) => {
 		let what = typeof value === "function" ? "a function" : "an object of this kind";
 		if (typeof value === "symbol") what = String(value);
@@ -38,7 +60,7 @@
 			if (kind === "DataView") return remember(new DataView(buffer, value.byteOffset, value.byteLength));
 			return remember(new views[kind](buffer, value.byteOffset, value.length));
 		}
-		switch (classOf(value)) {
+		switch (kindOf(value)) {
 			case "Boolean": return remember(Object(boolean.call(value)));
 			case "Number": return remember(Object(number.call(value)));
 			case "String": return remember(Object(string.call(value)));
@@ -71,6 +93,7 @@
 				return copy;
 			}
 			case "Object": case "Arguments": {
+				if (!hasOwn(value, tag) && uncloneable.has(value[tag])) refuse(value);
 				const copy = remember({});
 				for (const key of keys(value)) if (hasOwn(value, key)) property(copy, key, clone(value[key], memory), true);
 				return copy;

@@ -16,7 +16,7 @@
 
 	class TextDecoder {
 		#encoding; #fatal; #ignoreBOM; #pending = null; #bomSeen = false;
-		constructor(label = "utf-8", options) {
+		constructor(label = "utf-8", options = undefined) {
 			const encoding = encodingName(`${label}`);
 			if (encoding === null) throw new RangeError(`TextDecoder: the encoding "${label}" is not supported`);
 			options = dictionary(options, "TextDecoder");

@@ -8,7 +8,7 @@
 	class Event {
 		#type; #bubbles; #cancelable; #composed; #time = now();
 		#target = null; #phase = 0; #canceled = false; #stopped = false; #passive = false; #busy = false; #propagates = true;
-		constructor(type, init) {
+		constructor(type, init = undefined) {
 			if (arguments.length === 0) throw new TypeError("Event: 1 argument required, but only 0 present");
 			init = dictionary(init, "Event");
 			this.#type = `${type}`;

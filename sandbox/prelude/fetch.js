@@ -26,7 +26,7 @@
 	let stateOf;
 	class Request extends Body {
 		#method = "GET"; #url; #headers; #redirect = "follow"; #signal; #settings;
-		constructor(input, init) {
+		constructor(input, init = undefined) {
 			super();
 			if (arguments.length === 0) throw new TypeError("Request: 1 argument required, but only 0 present");
 			init = dictionary(init, "Request");
@@ -98,7 +98,7 @@
 	let newResponse;
 	class Response extends Body {
 		#status = 200; #text = ""; #headers; #type = "default"; #url = ""; #redirected = false;
-		constructor(body = null, init) {
+		constructor(body = null, init = undefined) {
 			super();
 			this.#init(dictionary(init, "Response"));
 			if (body === null) return;
@@ -111,7 +111,7 @@
 			status = Number(status);
 			if (!(status >= 200 && status <= 599)) throw new RangeError("Response: the status must be between 200 and 599");
 			this.#status = Math.trunc(status);
-			if (headerValue(`${text}`) === null) throw new TypeError("Response: invalid statusText");
+			if (headerValue(`x${text}x`) === null) throw new TypeError("Response: invalid statusText");
 			this.#text = `${text}`;
 			this.#headers = new Headers(headers);
 		}

@@ -17,7 +17,7 @@
 
 	class Headers {
 		#list = []; #immutable = false; #sorted = null;
-		constructor(init) {
+		constructor(init = undefined) {
 			if (init === undefined) return;
 			if (typeof init !== "object" && typeof init !== "function" || init === null) {
 				throw new TypeError("Headers: the argument must be an object or an iterable of pairs");

@@ -92,7 +92,7 @@
 	};
 	class URL {
 		#parts; #params = null;
-		constructor(url, base) {
+		constructor(url, base = undefined) {
 			needs(arguments, 1, "URL");
 			url = `${url}`;
 			this.#parts = base === undefined ? parseURL(url) : parseURL(url, `${base}`);
