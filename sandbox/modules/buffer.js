@@ -14,15 +14,11 @@ function Buffer(value, encoding, length) {
 	return Buffer.from(value, encoding, length);
 }
 Object.setPrototypeOf(Buffer, Uint8Array);
-Buffer.prototype = Object.create(Uint8Array.prototype, {
-	constructor: { value: Buffer, writable: true, configurable: true },
-});
 
 // make views a buffer, or makes one of a length.
 const make = (buffer, offset, length) => Reflect.construct(Uint8Array, [buffer, offset, length], Buffer);
 const isBytes = (value) => value instanceof Uint8Array;
 const spanOf = (bytes) => [bytes.buffer, bytes.byteOffset, bytes.byteLength];
-const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 const ENCODINGS = {
 	utf8: "utf8", "utf-8": "utf8", hex: "hex", base64: "base64", base64url: "base64url",
@@ -187,12 +183,19 @@ function seek(buffer, value, from, encoding, last) {
 	return findBytes(...spanOf(buffer), ...spanOf(needle), from, last);
 }
 
+function swap(buffer, width) {
+	if (buffer.length % width !== 0) throw coded(RangeError, "ERR_INVALID_BUFFER_SIZE", `Buffer size must be a multiple of ${8 * width}-bits`);
+	for (let at = 0; at < buffer.length; at += width) Uint8Array.prototype.reverse.call(Uint8Array.prototype.subarray.call(buffer, at, at + width));
+	return buffer;
+}
+
 const inRange = (value, name, max) => {
 	if (value === undefined) return;
 	needInteger(value, name, 0, max);
 };
 
-const methods = {
+Buffer.prototype = {
+	__proto__: require("_numbers"),
 	toString(encoding, start, end) {
 		const from = start > 0 ? Math.trunc(start) : 0;
 		if (from >= this.length) return "";
@@ -267,27 +270,20 @@ const methods = {
 	indexOf(value, from, encoding) { return seek(this, value, from, encoding, false) },
 	lastIndexOf(value, from, encoding) { return seek(this, value, from, encoding, true) },
 	includes(value, from, encoding) { return seek(this, value, from, encoding, false) !== -1 },
+	swap16() { return swap(this, 2) },
+	swap32() { return swap(this, 4) },
+	swap64() { return swap(this, 8) },
 };
-methods.subarray = methods.slice;
-methods.toLocaleString = methods.toString;
-
-for (const [bits, width] of [[16, 2], [32, 4], [64, 8]]) {
-	methods[`swap${bits}`] = function () {
-		if (this.length % width !== 0) throw coded(RangeError, "ERR_INVALID_BUFFER_SIZE", `Buffer size must be a multiple of ${bits}-bits`);
-		for (let at = 0; at < this.length; at += width) Uint8Array.prototype.reverse.call(Uint8Array.prototype.subarray.call(this, at, at + width));
-		return this;
-	};
-}
-for (const encoding of ["utf8", "hex", "base64", "base64url", "latin1", "ascii"]) {
-	methods[`${encoding}Slice`] = function (start, end) { return this.toString(encoding, start, end) };
-	methods[`${encoding}Write`] = function (text, offset, length) { return this.write(text, offset, length, encoding) };
-}
-for (const [name, method] of Object.entries({ ...methods, ...require("_numbers").methods(viewOf) })) {
-	Object.defineProperty(method, "name", { value: name, configurable: true });
-	Object.defineProperty(Buffer.prototype, name, { value: method, writable: true, configurable: true, enumerable: true });
-}
-Object.defineProperty(Buffer.prototype, "parent", { get() { return this.buffer }, configurable: true });
-Object.defineProperty(Buffer.prototype, "offset", { get() { return this.byteOffset }, configurable: true });
+Buffer.prototype.subarray = Buffer.prototype.slice;
+Buffer.prototype.toLocaleString = Buffer.prototype.toString;
+Object.defineProperties(Buffer.prototype, {
+	constructor: { value: Buffer, writable: true, configurable: true },
+	parent: { get() { return this.buffer }, configurable: true },
+	offset: { get() { return this.byteOffset }, configurable: true },
+	[Symbol.for("nodejs.util.inspect.custom")]: {
+		value() { return `<Buffer${this.length > 0 ? " " : ""}${require("_inspect").inspect.bytes(this)}>` }, writable: true, configurable: true,
+	},
+});
 
 exports.Buffer = Buffer;
 exports.SlowBuffer = Buffer.allocUnsafeSlow;
@@ -305,8 +301,3 @@ exports.transcode = (source, from, to) => Buffer.from(needBytes(source, "source"
 for (const name of ["atob", "btoa", "Blob", "File"]) {
 	Object.defineProperty(exports, name, { get: () => globalThis[name], enumerable: true, configurable: true });
 }
-
-const { inspect } = require("_inspect");
-Object.defineProperty(Buffer.prototype, inspect.custom, {
-	value() { return `<Buffer${this.length > 0 ? " " : ""}${inspect.bytes(this)}>` }, writable: true, configurable: true,
-});
