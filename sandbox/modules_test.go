@@ -224,6 +224,30 @@ func TestModulesLeakNothing(t *testing.T) {
 	})
 }
 
+// TestModulesStayLinear: no text makes a module's own regular expressions, which
+// nothing stops, take longer than its length.
+func TestModulesStayLinear(t *testing.T) {
+	const size = 200_000
+	eachIsolation(t, func(t *testing.T, pool *sandbox.Pool) {
+		for _, text := range []string{
+			`require("path").dirname(s("/") + "x"); require("path").parse(s("/") + "x"); require("path").basename(s("/") + "x")`,
+			`require("path").normalize(s("../")); require("path").extname(s("."))`,
+			`try { Buffer.alloc(8).writeBigInt64LE(BigInt("1" + "0".repeat(3000))) } catch {}`,
+			`require("util").inspect(s("\n"), { maxStringLength: null }); require("util").inspect([s("\ud800")], { maxStringLength: null })`,
+			`require("util").stripVTControlCharacters(s("\x1b]")); require("util").stripVTControlCharacters(s("\x1b["))`,
+			`require("url").parse(s("a-")); require("url").parse("//" + s("x@")); require("url").parse("http://" + s(":1")[0])`,
+			`require("querystring").parse(s("a&")); require("querystring").unescape(s("%").slice(0, 20000))`,
+			`require("crypto").createHash("md5").update(s("x")).digest(); try { require("crypto").createHash(s("sha-")) } catch {}`,
+			`new axios.AxiosHeaders(s(":\n")); axios.getUri({ url: s("/"), baseURL: s("/") + "x", params: { a: s(" ") } })`,
+		} {
+			started := time.Now()
+			_, failure := runFor(t, pool, axiosJob(fmt.Sprintf("const s = (t) => t.repeat(%d / t.length);", size)+text), patience)
+			require.Nil(t, failure, text)
+			require.Less(t, time.Since(started), 20*time.Second, text)
+		}
+	})
+}
+
 // TestModulesStop: what a module's host function computes for long ends with the
 // execution.
 func TestModulesStop(t *testing.T) {

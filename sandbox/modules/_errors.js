@@ -31,7 +31,13 @@ function grouped(value) {
 	if (typeof value === "bigint") return (value > 2n ** 32n || value < -(2n ** 32n) ? underscored(`${value}`) : `${value}`) + "n";
 	return Number.isInteger(value) && Math.abs(value) > 2 ** 32 ? underscored(`${value}`) : String(value);
 }
-const underscored = (digits) => digits.replace(/\B(?=(\d{3})+$)/g, "_");
+function underscored(text) {
+	const sign = text[0] === "-" ? "-" : "";
+	let digits = text.slice(sign.length), groups = "";
+	if (digits.length > 60) return text;
+	for (; digits.length > 3; digits = digits.slice(0, -3)) groups = `_${digits.slice(-3)}${groups}`;
+	return sign + digits + groups;
+}
 
 exports.outOfRange = (name, range, value) => coded(RangeError, "ERR_OUT_OF_RANGE",
 	`The value of "${name}" is out of range. It must be ${range}. Received ${grouped(value)}`);

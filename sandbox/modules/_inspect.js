@@ -55,7 +55,10 @@ function string(c, text) {
 		rest = `... ${more} more character${more > 1 ? "s" : ""}`;
 	}
 	if (c.level > 0 && c.compact !== true && text.length > 16 && text.length > c.breakLength - c.indent - 4) {
-		return text.split(/(?<=\n)/).map(quote).join(` +\n${" ".repeat(c.indent + 2)}`) + rest;
+		const lines = text.split("\n"), last = lines.pop();
+		const parts = lines.map((line) => quote(`${line}\n`));
+		if (last !== "" || parts.length === 0) parts.push(quote(last));
+		return parts.join(` +\n${" ".repeat(c.indent + 2)}`) + rest;
 	}
 	return quote(text) + rest;
 }
@@ -268,9 +271,10 @@ function functionText(value, name, tag) {
 }
 
 function bytesText(bytes) {
-	const shown = bytesToText(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 50), "hex").replace(/(..)(?=.)/g, "$1 ");
+	const shown = bytesToText(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 50), "hex");
 	const more = bytes.length - 50;
-	return more > 0 ? `${shown} ... ${more} more byte${more > 1 ? "s" : ""}` : shown;
+	const spaced = (shown.match(/../g) ?? []).join(" ");
+	return more > 0 ? `${spaced} ... ${more} more byte${more > 1 ? "s" : ""}` : spaced;
 }
 inspect.bytes = bytesText;
 

@@ -1,6 +1,5 @@
 "use strict";
 const { coded, wrongType, outOfRange, needFunction } = require("_errors");
-const { inspect } = require("_inspect");
 
 const errorMonitor = Symbol("events.errorMonitor");
 
@@ -78,7 +77,7 @@ const methods = {
 			const [error] = args;
 			if (error instanceof Error) throw error;
 			const failure = coded(Error, "ERR_UNHANDLED_ERROR",
-				`Unhandled error. (${typeof error === "string" ? `'${error}'` : inspect(error)})`);
+				`Unhandled error. (${typeof error === "string" ? `'${error}'` : require("_inspect").inspect(error)})`);
 			failure.context = error;
 			throw failure;
 		}

@@ -52,7 +52,11 @@ function relative(from, to) {
 }
 
 // trimmed is a path without the slashes at its end.
-const trimmed = (path) => path.replace(/(?<=[^/])\/+$/, "");
+function trimmed(path) {
+	let end = path.length;
+	while (end > 1 && path[end - 1] === "/") end--;
+	return path.slice(0, end === 1 && path[0] === "/" ? path.length : end);
+}
 
 function dirname(path) {
 	needString(path, "path");
