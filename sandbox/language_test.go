@@ -117,6 +117,35 @@ func TestRealmGlobals(t *testing.T) {
 	})
 }
 
+// TestGlobalsOnDemand pins that what is made at the first touch looks as if it had
+// always been there.
+func TestGlobalsOnDemand(t *testing.T) {
+	cases := []struct{ code, want string }{
+		{`return ["fetch" in globalThis, typeof fetch, fetch === fetch, globalThis.fetch === fetch, self.fetch === fetch, this.fetch === fetch]`, `[true,"function",true,true,true,true]`},
+		{`URL; const d = Object.getOwnPropertyDescriptor(globalThis, "URL"); return [d.writable, d.configurable, d.enumerable, typeof d.value]`, `[true,true,false,"function"]`},
+		{`return [typeof nope, "nope" in globalThis, (() => { try { return nope } catch (e) { return e.name } })()]`, `["undefined",false,"ReferenceError"]`},
+		{`globalThis.fetch = 1; return fetch`, `1`},
+		{`fetch = 2; return globalThis.fetch`, `2`},
+		{`"use strict"; fetch; fetch = 3; return fetch`, `3`}, // untouched, goja takes it for undeclared
+		{`var URL = 4; return URL`, `4`},
+		{`const fetch = 5; return fetch`, `5`},
+		{`fetch; delete globalThis.fetch; return typeof fetch`, `"undefined"`},
+		{`globalThis.fetch = 1; return Object.keys(globalThis)`, `["fetch"]`},
+		{`const keys = []; for (const k in globalThis) keys.push(k); return [keys, Object.keys(globalThis)]`, `[[],[]]`},
+		{`Object.defineProperty(globalThis, "atob", {value: 6}); return atob`, `6`},
+		{`return [globalThis instanceof Object, globalThis.hasOwnProperty("setTimeout"), String(globalThis), typeof globalThis.toString]`, `[true,false,"[object global]","function"]`},
+		{`with (globalThis) { return typeof structuredClone }`, `"function"`},
+		{`return (0, eval)("typeof TextEncoder")`, `"function"`},
+		{`return new Function("return typeof Response")()`, `"function"`},
+		{`return new Response("x") instanceof Response && new File([], "") instanceof Blob && AbortSignal.abort() instanceof EventTarget`, `true`},
+	}
+	eachIsolation(t, func(t *testing.T, pool *sandbox.Pool) {
+		for _, c := range cases {
+			require.Equal(t, c.want, value(t, pool, code(c.code)), c.code)
+		}
+	})
+}
+
 func TestTimersAndMicrotasks(t *testing.T) {
 	cases := []struct{ code, want string }{
 		{`const log = [];

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"embed"
+	"strings"
 	"sync"
 
 	"github.com/dop251/goja"
@@ -94,6 +95,14 @@ func init() { // use leads back here
 		"use": func(e *execution, call goja.FunctionCall) goja.Value {
 			return e.prelude(call.Argument(0).String())
 		},
+		"loaded": func(e *execution, call goja.FunctionCall) goja.Value {
+			if object := e.host.preludes[call.Argument(0).String()]; object != nil {
+				return object
+			}
+			return goja.Null()
+		},
+		"readOnly":       (*execution).readOnly,
+		"constants":      (*execution).constants,
 		"fail":           (*execution).failMicrotask,
 		"setTimeout":     (*execution).setTimeout,
 		"now":            (*execution).now,
@@ -170,4 +179,45 @@ func (e *execution) classOf(call goja.FunctionCall) goja.Value {
 // usv replaces lone surrogates.
 func (e *execution) usv(call goja.FunctionCall) goja.Value {
 	return e.rt.ToValue(call.Argument(0).String())
+}
+
+// readOnly finishes classes as Web IDL has them: members are enumerable, and the
+// class names its instances.
+func (e *execution) readOnly(call goja.FunctionCall) goja.Value {
+	for _, argument := range call.Arguments {
+		class, ok := argument.(*goja.Object)
+		if !ok {
+			continue
+		}
+		prototype, ok := class.Get("prototype").(*goja.Object)
+		if !ok {
+			continue
+		}
+		for _, name := range prototype.GetOwnPropertyNames() {
+			if name != "constructor" {
+				_ = prototype.DefineDataProperty(name, nil, goja.FLAG_NOT_SET, goja.FLAG_NOT_SET, goja.FLAG_TRUE)
+			}
+		}
+		_ = prototype.DefineDataPropertySymbol(goja.SymToStringTag, class.Get("name"), goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+	}
+	return goja.Undefined()
+}
+
+// constants gives a class and its prototype numbers: constants(class, "A B C", 1).
+func (e *execution) constants(call goja.FunctionCall) goja.Value {
+	class, ok := call.Argument(0).(*goja.Object)
+	if !ok {
+		return goja.Undefined()
+	}
+	prototype, ok := class.Get("prototype").(*goja.Object)
+	if !ok {
+		return goja.Undefined()
+	}
+	first := call.Argument(2).ToInteger()
+	for i, name := range strings.Fields(call.Argument(1).String()) {
+		for _, object := range []*goja.Object{class, prototype} {
+			_ = object.DefineDataProperty(name, e.rt.ToValue(first+int64(i)), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_TRUE)
+		}
+	}
+	return goja.Undefined()
 }

@@ -1,7 +1,6 @@
 // Blob, File (https://w3c.github.io/FileAPI), FormData (https://xhr.spec.whatwg.org).
-(function ({ use, encode, decode, usv, stamp }) {
-	const { dictionary, readOnly, bytes, concat, pairIterators } = use("webidl");
-	const { newStream } = use("stream");
+(function ({ use, encode, decode, usv, stamp, readOnly }) {
+	const { dictionary, bytes, concat, pairIterators } = use("webidl");
 
 	const mediaType = (type) => {
 		type = `${type}`;
@@ -40,7 +39,7 @@
 		async arrayBuffer() { return this.#data.slice(0) }
 		async bytes() { return new Uint8Array(this.#data.slice(0)) }
 		async text() { return decode("utf-8", this.#data, false, false)[0].replace(/^\ufeff/, "") }
-		stream() { return newStream(this.#data.slice(0)) }
+		stream() { return use("stream").newStream(this.#data.slice(0)) }
 		slice(start = 0, end = this.size, type = "") {
 			return new Blob([this.#data.slice(start, end)], { type });
 		}

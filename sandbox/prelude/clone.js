@@ -1,9 +1,8 @@
 // structuredClone (https://html.spec.whatwg.org/#structured-cloning). Nothing can
 // be transferred.
-(function ({ use, classOf, bytesOf }) {
-	const { DOMException } = use("exception");
+(function ({ use, loaded, classOf, bytesOf }) {
+	const exception = (message, name) => new (use("exception").DOMException)(message, name);
 	const { dictionary } = use("webidl");
-	const { Blob, File, isBlob, isFile } = use("blob");
 	const { isView } = ArrayBuffer;
 	const { hasOwn, keys, getOwnPropertyDescriptor, getPrototypeOf, defineProperty } = Object;
 	const viewKind = getOwnPropertyDescriptor(getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag).get;
@@ -37,7 +36,7 @@
 	const refuse = (value) => {
 		let what = typeof value === "function" ? "a function" : "an object of this kind";
 		if (typeof value === "symbol") what = String(value);
-		throw new DOMException(`${what} could not be cloned.`, "DataCloneError");
+		throw exception(`${what} could not be cloned.`, "DataCloneError");
 	};
 	const property = (target, name, value, enumerable) => {
 		defineProperty(target, name, { value, writable: true, configurable: true, enumerable });
@@ -51,7 +50,9 @@
 			memory.set(value, copy);
 			return copy;
 		};
-		if (isBlob(value)) {
+		const blobs = loaded("blob");
+		if (blobs?.isBlob(value)) {
+			const { File, isFile } = blobs;
 			return remember(isFile(value) ? new File([value], value.name, { type: value.type, lastModified: value.lastModified }) : value.slice(0, value.size, value.type));
 		}
 		if (isView(value)) {
@@ -107,7 +108,7 @@
 			if (arguments.length === 0) throw new TypeError("structuredClone: 1 argument required, but only 0 present");
 			const { transfer } = dictionary(arguments[1], "structuredClone");
 			if (transfer !== undefined && [...transfer].length > 0) {
-				throw new DOMException("Nothing can be transferred here; without transfer it is copied", "DataCloneError");
+				throw exception("Nothing can be transferred here; without transfer it is copied", "DataCloneError");
 			}
 			return clone(value, new Map());
 		},

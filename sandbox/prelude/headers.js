@@ -1,7 +1,7 @@
 // Headers (https://fetch.spec.whatwg.org/#headers-class). A list of pairs with
 // names in lower case; what may stand in it the host decides.
-(function ({ use, headerName, headerValue }) {
-	const { readOnly, pairIterators, pairsOf } = use("webidl");
+(function ({ use, headerName, headerValue, readOnly }) {
+	const { pairIterators, pairsOf } = use("webidl");
 	let listOf, sortedOf, newHeaders;
 
 	const nameOf = (name) => {
