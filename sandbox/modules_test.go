@@ -240,10 +240,8 @@ func TestModulesStayLinear(t *testing.T) {
 			`require("crypto").createHash("md5").update(s("x")).digest(); try { require("crypto").createHash(s("sha-")) } catch {}`,
 			`new axios.AxiosHeaders(s(":\n")); axios.getUri({ url: s("/"), baseURL: s("/") + "x", params: { a: s(" ") } })`,
 		} {
-			started := time.Now()
-			_, failure := runFor(t, pool, axiosJob(fmt.Sprintf("const s = (t) => t.repeat(%d / t.length);", size)+text), patience)
+			_, failure := runFor(t, pool, axiosJob(fmt.Sprintf("const s = (t) => t.repeat(%d / t.length);", size)+text), 20*time.Second)
 			require.Nil(t, failure, text)
-			require.Less(t, time.Since(started), 20*time.Second, text)
 		}
 	})
 }

@@ -25,15 +25,22 @@ inspect.defaultOptions = {};
 const ESCAPES = { "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", "\\": "\\\\" };
 function quote(text) {
 	const q = !text.includes("'") ? "'" : !text.includes('"') ? '"' : !text.includes("`") && !text.includes("${") ? "`" : "'";
-	let escaped = "";
+	// Runs of plain text are copied as a whole.
+	const parts = [];
+	let from = 0;
+	const escape = (at, as) => {
+		parts.push(text.slice(from, at), as);
+		from = at + 1;
+	};
 	for (let i = 0; i < text.length; i++) {
 		const code = text.charCodeAt(i);
-		if (code >= 0xd800 && code < 0xdc00 && i + 1 < text.length && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) escaped += text[i] + text[++i];
-		else if ((code & 0xf800) === 0xd800) escaped += `\\u${code.toString(16).toUpperCase()}`;
-		else if (ESCAPES[text[i]] !== undefined) escaped += ESCAPES[text[i]];
-		else if (code < 32 || code >= 127 && code < 160) escaped += `\\x${code.toString(16).toUpperCase().padStart(2, "0")}`;
-		else escaped += text[i];
+		if (code >= 32 && code < 127 && code !== 92) continue;
+		if (code >= 0xd800 && code < 0xdc00 && i + 1 < text.length && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) i++;
+		else if ((code & 0xf800) === 0xd800) escape(i, `\\u${code.toString(16).toUpperCase()}`);
+		else if (ESCAPES[text[i]] !== undefined) escape(i, ESCAPES[text[i]]);
+		else if (code < 32 || code >= 127 && code < 160) escape(i, `\\x${code.toString(16).toUpperCase().padStart(2, "0")}`);
 	}
+	const escaped = parts.join("") + text.slice(from);
 	return q + (q === "'" ? escaped.replaceAll("'", "\\'") : escaped) + q;
 }
 

@@ -115,7 +115,8 @@ function deprecate(original, message, code) {
 Object.assign(exports, {
 	inspect, format: (...values) => formatWithOptions(undefined, ...values), formatWithOptions, promisify, callbackify, inherits, deprecate,
 	types, isDeepStrictEqual: (a, b) => deepEqual(a, b, true),
-	stripVTControlCharacters: (text) => text.replace(/\x1b(?:\[[0-?]*[ -/]*[@-~]|\].*?(?:\x07|\x1b\\)|[@-Z\\-_])/g, ""),
+	// The bounds keep it linear.
+	stripVTControlCharacters: (text) => text.replace(/\x1b(?:\[[0-?]{0,100}[ -/]{0,100}[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])/g, ""),
 	toUSVString: (text) => usv(`${text}`),
 	debuglog: () => Object.assign(() => {}, { enabled: false }),
 	isArray: Array.isArray, isBoolean: (v) => typeof v === "boolean", isNull: (v) => v === null, isNullOrUndefined: (v) => v == null,
