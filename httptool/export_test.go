@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/url"
 	"time"
+
+	"github.com/almyty-inc/toolrun/internal/httperr"
 )
 
 // ErrStopped is what a guarded dial ends with before anything is sent.
@@ -25,7 +27,7 @@ func LoopbackTransport(p Policy, r *net.Resolver, config *tls.Config) (*Transpor
 }
 
 var (
-	RetryAfter = retryAfter
+	RetryAfter = httperr.RetryAfter
 	NextLink   = nextLink
 )
 

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/internal/httperr"
 	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
 
@@ -23,10 +24,10 @@ func (t *Tool) httpError(r *reply) *errclass.Error {
 	if message != "" {
 		detail += ": " + message
 	}
-	reason, retryable := statusReason(r.status)
+	reason, retryable := httperr.Reason(r.status)
 	e := errclass.New(errclass.HTTPError, reason, detail)
 	e.Retryable = retryable
-	e.RetryAfter = retryAfter(r.header.Get("Retry-After"), time.Now())
+	e.RetryAfter = httperr.RetryAfter(r.header.Get("Retry-After"), time.Now())
 	e.Upstream.Code = code
 	return e
 }
@@ -44,35 +45,7 @@ func (t *Tool) mappedError(r *reply) string {
 	if !found || !truthy(v) {
 		return ""
 	}
-	return messageOf(v)
-}
-
-// statusReason is the reason of a 4xx or 5xx status and whether to try again.
-func statusReason(status int) (errclass.Reason, bool) {
-	switch status {
-	case http.StatusUnauthorized, http.StatusProxyAuthRequired:
-		return errclass.Auth, false
-	case http.StatusPaymentRequired:
-		return errclass.Quota, false
-	case http.StatusForbidden, http.StatusUnavailableForLegalReasons:
-		return errclass.Permission, false
-	case http.StatusNotFound, http.StatusGone:
-		return errclass.NotFound, false
-	case http.StatusConflict, http.StatusPreconditionFailed:
-		return errclass.Conflict, false
-	case http.StatusRequestTimeout, http.StatusTooEarly:
-		return errclass.ServerError, true
-	case http.StatusTooManyRequests:
-		return errclass.RateLimit, true
-	case http.StatusServiceUnavailable:
-		return errclass.Overloaded, true
-	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
-		return errclass.ServerError, false
-	}
-	if status >= 500 {
-		return errclass.ServerError, true
-	}
-	return errclass.BadRequest, false
+	return httperr.Message(v)
 }
 
 // maxMessage bounds the message of a body, in characters.
@@ -86,7 +59,7 @@ func errorMessage(r *reply) (message, code string) {
 		return "", ""
 	}
 	if v, err := strictjson.Decode(text); err == nil {
-		return errclass.OneLine(messageOf(v), maxMessage), errclass.OneLine(codeOf(v), 64)
+		return errclass.OneLine(httperr.Message(v), maxMessage), errclass.OneLine(httperr.Code(v), 64)
 	}
 	if looksLikeHTML(text) || bytes.Contains(bytes.ToLower(text[:min(len(text), 1024)]), []byte("<title")) {
 		return errclass.OneLine(htmlTitle(text), maxMessage), ""
@@ -99,57 +72,6 @@ func errorMessage(r *reply) (message, code string) {
 		return "", ""
 	}
 	return errclass.OneLine(first, maxMessage), ""
-}
-
-// messageOf looks at the common shapes of error bodies, the most telling member
-// first.
-func messageOf(v any) string { return messageWithin(v, 4) }
-
-func messageWithin(v any, depth int) string {
-	if depth == 0 {
-		return ""
-	}
-	switch v := v.(type) {
-	case string:
-		return v
-	case []any:
-		for _, element := range v {
-			if m := messageWithin(element, depth-1); m != "" {
-				return m
-			}
-		}
-		return ""
-	case map[string]any:
-		// error_description explains error; detail explains title (RFC 9457).
-		for _, name := range []string{"error_description", "message", "Message", "errorMessage", "detail", "error", "errors", "title", "description", "msg", "reason", "fault", "faultstring"} {
-			if m := messageWithin(v[name], depth-1); strings.TrimSpace(m) != "" {
-				return m
-			}
-		}
-		return ""
-	case nil, bool:
-		return ""
-	}
-	text, _ := scalarText(v)
-	return text
-}
-
-func codeOf(v any) string {
-	object, _ := v.(map[string]any)
-	inner, _ := object["error"].(map[string]any)
-	if errs, ok := object["errors"].([]any); ok && len(errs) > 0 && inner == nil {
-		inner, _ = errs[0].(map[string]any)
-	}
-	extensions, _ := inner["extensions"].(map[string]any)
-	for _, candidate := range []any{extensions["code"], inner["code"], inner["type"], object["code"], object["error_code"], object["errorCode"]} {
-		if text, ok := scalarText(candidate); ok && text != "" {
-			return text
-		}
-	}
-	if text, ok := object["error"].(string); ok && text != "" && !strings.Contains(text, " ") && object["error_description"] != nil {
-		return text
-	}
-	return ""
 }
 
 func htmlTitle(text []byte) string {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/internal/expression"
+	"github.com/almyty-inc/toolrun/internal/httperr"
 	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
 
@@ -93,7 +94,7 @@ func (m *mapping) check(body any, r *reply) *errclass.Error {
 		return nil
 	}
 	e := errclass.New(errclass.InvalidResponse, errclass.UpstreamFailed, "the answer doesn't fulfil the tool's successCondition")
-	if message := errclass.OneLine(messageOf(body), maxMessage); message != "" {
+	if message := errclass.OneLine(httperr.Message(body), maxMessage); message != "" {
 		if _, text := body.(string); !text {
 			e.Detail = errclass.OneLine(e.Detail+": "+message, maxMessage+100)
 		}
@@ -102,12 +103,12 @@ func (m *mapping) check(body any, r *reply) *errclass.Error {
 }
 
 func upstreamFailed(v, body any) *errclass.Error {
-	message := errclass.OneLine(messageOf(v), maxMessage)
+	message := errclass.OneLine(httperr.Message(v), maxMessage)
 	if message == "" {
 		message = "the answer reports an error"
 	}
 	e := errclass.New(errclass.InvalidResponse, errclass.UpstreamFailed, message)
-	e.Upstream.Code = errclass.OneLine(codeOf(body), 64)
+	e.Upstream.Code = errclass.OneLine(httperr.Code(body), 64)
 	return e
 }
 

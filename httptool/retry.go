@@ -3,8 +3,6 @@ package httptool
 import (
 	"math/rand/v2"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/almyty-inc/toolrun/errclass"
@@ -16,8 +14,6 @@ const (
 	// longestWait is the longest that an upstream's Retry-After holds up an
 	// execution; a longer one is for the caller to wait.
 	longestWait = time.Minute
-	// longestRetryAfter bounds what is believed and passed on.
-	longestRetryAfter = 24 * time.Hour
 )
 
 // try sends a request and repeats it while that is safe, promising and in time.
@@ -103,25 +99,4 @@ func (c *call) sleep(wait time.Duration, host string) *errclass.Error {
 // together.
 func backoff(retry int) time.Duration {
 	return rand.N(min(backoffStart<<min(retry, 10), backoffMost)) + time.Millisecond
-}
-
-// retryAfter reads a Retry-After header in seconds or as a date; 0 for none, for
-// what can't be read and for what has passed. It believes at most 24 hours.
-func retryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if value == "" {
-		return 0
-	}
-	if strings.Trim(value, "0123456789") == "" {
-		seconds, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || seconds > int64(longestRetryAfter/time.Second) {
-			return longestRetryAfter
-		}
-		return time.Duration(seconds) * time.Second
-	}
-	date, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return min(max(date.Sub(now), 0), longestRetryAfter)
 }

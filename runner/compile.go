@@ -169,7 +169,8 @@ func (r *Runner) compileJavaScript(t *tool) {
 		}
 		result, err := r.pool.Run(ctx, sandbox.Job{
 			Source: source, Parameters: x.parametersJSON, Credentials: credentials,
-			Limits: limits, Invoke: x.invoke, Fetch: r.fetch, Organization: x.organization, Depth: x.depth,
+			Limits: limits, Invoke: x.invoke, Fetch: r.fetch, Axios: t.def.Type == HTTP,
+			Organization: x.organization, Depth: x.depth,
 		})
 		return output{result.Value, nil, result.Logs, result.LogsTruncated}, err
 	}

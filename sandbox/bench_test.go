@@ -63,3 +63,27 @@ func BenchmarkBare(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRequire is what a module costs the tool that requires it; one that
+// doesn't pays nothing.
+func BenchmarkRequire(b *testing.B) {
+	pool, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pool.Close()
+	for _, text := range []string{
+		`return 1`, `return Buffer.from("a").toString("hex")`,
+		`return require("crypto").createHmac("sha256", "k").update("d").digest("hex")`,
+		`return require("util").inspect({ a: 1 })`, `return typeof require("axios")`,
+	} {
+		b.Run(text, func(b *testing.B) {
+			job := sandbox.Job{Source: sandbox.Source{Code: text}, Axios: true}
+			for b.Loop() {
+				if _, err := pool.Run(b.Context(), job); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -219,7 +219,7 @@ func (w *worker) run(o order, src Source) *report {
 		ctx, cancel = context.WithTimeout(ctx, o.remaining)
 	}
 	defer cancel()
-	job := Job{Source: src, Parameters: o.parameters, Credentials: o.credentials, Limits: o.limits}
+	job := Job{Source: src, Parameters: o.parameters, Credentials: o.credentials, Limits: o.limits, Axios: o.axios}
 	if o.invoke { // for their presence: the worker makes the calls
 		job.Invoke = func(context.Context, string, []byte) ([]byte, error) { return nil, errProtocol }
 	}
@@ -255,7 +255,9 @@ func (w *worker) run(o order, src Source) *report {
 // fail fills in a failure.
 func (r *report) fail(e *execution, failure *errclass.Error) {
 	r.failed, r.value = true, nil
-	r.reason, r.detail, r.origin, r.hint, r.stack = failure.Reason, failure.Detail, failure.Origin, failure.Hint, failure.Stack
+	r.class, r.reason, r.detail, r.stack = failure.Class, failure.Reason, failure.Detail, failure.Stack
+	r.origin, r.hint, r.limit, r.upstream = failure.Origin, failure.Hint, failure.Limit, failure.Upstream
+	r.retryable, r.retryAfter = failure.Retryable, failure.RetryAfter
 	if cause := errors.Unwrap(failure); cause != nil && (failure.Reason == errclass.EngineFault || failure.Reason == errclass.Unclassified) {
 		r.cause = cut(cause.Error(), causeBytes)
 	}

@@ -84,7 +84,7 @@ func newCompiler(src Source) *compiler {
 // displayName makes a source's name fit for errors and stack frames.
 func displayName(name string) string {
 	name = errclass.OneLine(path.Base(strings.ReplaceAll(name, `\`, "/")), 100)
-	if name == "" || name == "." || name == "/" || strings.HasPrefix(name, "<") || name == preludeName {
+	if name == "" || name == "." || name == "/" || strings.HasPrefix(name, "<") || strings.HasPrefix(name, modulePrefix) {
 		return "code"
 	}
 	return name

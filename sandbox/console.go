@@ -59,24 +59,6 @@ func (b *logBook) snapshot() ([]errclass.LogLine, bool) {
 	return slices.Clone(b.lines), b.truncated
 }
 
-// consoleLevels maps the methods of console to the levels of the log.
-var consoleLevels = [...]struct{ method, level string }{
-	{"log", "info"}, {"info", "info"}, {"warn", "warn"}, {"error", "error"}, {"debug", "debug"},
-}
-
-func (e *execution) newConsole() *goja.Object {
-	console := e.rt.NewObject()
-	for _, c := range consoleLevels {
-		e.method(console, c.method, func(call goja.FunctionCall) goja.Value {
-			if !e.logs.full() {
-				e.logs.add(c.level, e.message(call.Arguments))
-			}
-			return goja.Undefined()
-		})
-	}
-	return console
-}
-
 // lineBytes bounds what is rendered of a line: more than the log takes, so that
 // what is cut here is cut again there, which marks the log as truncated.
 func (e *execution) lineBytes() int {

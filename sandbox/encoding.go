@@ -129,7 +129,11 @@ func (e *execution) decodeText(call goja.FunctionCall) goja.Value {
 func fromWindows1252(data []byte) string {
 	var b strings.Builder
 	for _, c := range data {
-		b.WriteRune(charmap.Windows1252.DecodeByte(c))
+		r := charmap.Windows1252.DecodeByte(c)
+		if r == utf8.RuneError { // the standard leaves no byte without a character
+			r = rune(c)
+		}
+		b.WriteRune(r)
 	}
 	return b.String()
 }

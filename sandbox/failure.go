@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -116,16 +117,30 @@ func (e *execution) uncaught(value goja.Value, stack []goja.StackFrame) *errclas
 	if object != nil && isError(object) {
 		text = e.describe(object)
 	}
+	text = withoutPointers(text)
 	text = cut(text, min(e.job.Limits.ErrorBytes, maxDetail-len(where)))
 	failure := errclass.New(errclass.SandboxError, errclass.Exception, text+where)
 	failure.Stack = frames
 	return failure
 }
 
+// unconvertible is what goja says of an object that gives no primitive: with the
+// object as Go prints it, addresses and all.
+var unconvertible = regexp.MustCompile(`(?s)Could not convert &\{.*?(\} \(\*goja\.\w+\) to primitive|$)`)
+
+func withoutPointers(text string) string {
+	if !strings.Contains(text, "Could not convert &{") {
+		return text
+	}
+	return unconvertible.ReplaceAllString(text, "Cannot convert object to primitive value")
+}
+
 var (
 	proxyType   = reflect.TypeFor[goja.Proxy]()
 	promiseType = reflect.TypeFor[*goja.Promise]()
 	bufferType  = reflect.TypeFor[goja.ArrayBuffer]()
+	mapType     = reflect.TypeFor[[][2]any]()
+	setType     = reflect.TypeFor[[]any]()
 )
 
 // isError reports whether an object is an Error; a proxy isn't one, whatever it

@@ -10,7 +10,7 @@ import (
 )
 
 // FetchRequest is a request of fetch. Method, URL and Header have the form that
-// the fetch standard gives them: an absolute http or https URL, a valid method,
+// the fetch standard gives them: an absolute URL without fragment, a valid method,
 // header names in lower case and values without control characters, in which a
 // character up to U+00FF stands for a byte.
 type FetchRequest struct {
@@ -43,7 +43,7 @@ type FetchResponse struct {
 // an ArrayBuffer or null. One of the two functions is called later, with a plain
 // object or an error. What it returns cancels the request.
 func (e *execution) hostFetch(call goja.FunctionCall) goja.Value {
-	f := &fetching{problem: e.rt.NewTypeError("fetch failed")}
+	f := &fetching{problem: e.rt.NewTypeError("fetch failed"), cause: e.newError("")}
 	f.answered, _ = goja.AssertFunction(call.Argument(5))
 	f.failed, _ = goja.AssertFunction(call.Argument(6))
 	if f.answered == nil || f.failed == nil {
@@ -79,9 +79,9 @@ func (e *execution) hostFetch(call goja.FunctionCall) goja.Value {
 type fetching struct {
 	request          *FetchRequest
 	answered, failed goja.Callable
-	// problem is the error that it may end with, made when fetch is called, so
-	// that its stack is the caller's.
-	problem *goja.Object
+	// problem is the error that it may end with, and cause that one's: made when
+	// fetch is called, so that their stacks are the caller's.
+	problem, cause *goja.Object
 }
 
 // checkFetch counts a call and takes what the prelude gives it.
@@ -96,6 +96,7 @@ func (e *execution) checkFetch(call goja.FunctionCall) (*FetchRequest, *errclass
 	req := &FetchRequest{
 		Method: call.Argument(0).String(), URL: call.Argument(1).String(), Redirect: call.Argument(4).String(),
 	}
+	req.URL, _, _ = strings.Cut(req.URL, "#")
 	fields := strings.Split(call.Argument(2).String(), "\x00")
 	for i := 0; i+1 < len(fields); i += 2 {
 		req.Header = append(req.Header, [2]string{fields[i], fields[i+1]})
@@ -125,7 +126,6 @@ func (e *execution) answerFetch(f *fetching, resp *FetchResponse, failure *errcl
 	if url == "" {
 		url = f.request.URL
 	}
-	url, _, _ = strings.Cut(url, "#")
 	headers := make([]any, 0, 2*len(resp.Header))
 	for _, field := range resp.Header {
 		headers = append(headers, field[0], field[1])
@@ -148,9 +148,9 @@ func (e *execution) answerFetch(f *fetching, resp *FetchResponse, failure *errcl
 func (e *execution) failFetch(f *fetching, failure *errclass.Error) *errclass.Error {
 	e.standFor(f.problem, failure)
 	e.defineHidden(f.problem, "message", e.rt.ToValue("fetch failed: "+failure.Error()))
-	cause := e.newError(failure.Error())
-	e.explain(cause, failure)
-	e.defineHidden(f.problem, "cause", cause)
+	e.defineHidden(f.cause, "message", e.rt.ToValue(failure.Error()))
+	e.explain(f.cause, failure)
+	e.defineHidden(f.problem, "cause", f.cause)
 	if _, err := f.failed(goja.Undefined(), f.problem); err != nil {
 		return e.failed(err)
 	}

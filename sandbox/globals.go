@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"maps"
+
 	"github.com/dop251/goja"
 )
 
@@ -25,7 +27,8 @@ func init() { // the functions lead back here
 		"encoding":    {"TextEncoder", "TextDecoder", "atob", "btoa"},
 		"url":         {"URL", "URLSearchParams"},
 		"blob":        {"Blob", "File", "FormData"},
-		"fetch":       {"Headers", "Request", "Response", "fetch"},
+		"headers":     {"Headers"},
+		"fetch":       {"Request", "Response", "fetch"},
 		"clone":       {"structuredClone"},
 		"crypto":      {"crypto", "CryptoKey"},
 		"performance": {"performance"},
@@ -34,6 +37,7 @@ func init() { // the functions lead back here
 			globals[name] = func(e *execution) goja.Value { return e.prelude(prelude).Get(name) }
 		}
 	}
+	maps.Copy(globals, moduleGlobals)
 }
 
 func hostGlobal(name string, f func(*execution, goja.FunctionCall) goja.Value) func(*execution) goja.Value {
@@ -71,7 +75,7 @@ func (u *untouched) Get(name string) goja.Value {
 
 func (u *untouched) Has(name string) bool {
 	_, known := globals[name]
-	return known && !u.made[name]
+	return known && !u.made[name] && (name != axiosModule || u.e.job.Axios)
 }
 
 func (u *untouched) Set(string, goja.Value) bool { return false }

@@ -104,11 +104,40 @@ func TestRealmGlobals(t *testing.T) {
 			`["setTimeout","clearTimeout","setInterval","clearInterval","queueMicrotask","log","debug","require"]`},
 		{`return String(setTimeout)`, `"function setTimeout() { [native code] }"`},
 		{`try { require("fs") } catch (e) { return [e instanceof Error, e.constructor === Error, e.name, e.message] }`,
-			`[true,true,"Error","module \"fs\" is not available in the sandbox; available modules: (none)"]`},
-		{`try { await import("fs") } catch (e) { return e.message }`, `"module \"fs\" is not available in the sandbox; available modules: (none)"`},
+			`[true,true,"Error","module \"fs\" is not available in the sandbox; available modules: assert, buffer, crypto, events, path, querystring, string_decoder, timers/promises, url, util"]`},
+		{`try { await import("fs") } catch (e) { return e.message }`, `"module \"fs\" is not available in the sandbox; available modules: assert, buffer, crypto, events, path, querystring, string_decoder, timers/promises, url, util"`},
 		{`return Object.getOwnPropertyNames(require).filter((n) => n.includes("/"))`, `[]`},
 		{`return [typeof setTimeout.constructor, setTimeout instanceof Function]`, `["function",true]`},
 		{`try { new setTimeout() } catch (e) { return e.name }`, `"TypeError"`},
+	}
+	eachIsolation(t, func(t *testing.T, pool *sandbox.Pool) {
+		for _, c := range cases {
+			require.Equal(t, c.want, value(t, pool, code(c.code)), c.code)
+		}
+	})
+}
+
+// TestGlobalsOnDemand pins that what is made at the first touch looks as if it had
+// always been there.
+func TestGlobalsOnDemand(t *testing.T) {
+	cases := []struct{ code, want string }{
+		{`return ["fetch" in globalThis, typeof fetch, fetch === fetch, globalThis.fetch === fetch, self.fetch === fetch, this.fetch === fetch]`, `[true,"function",true,true,true,true]`},
+		{`URL; const d = Object.getOwnPropertyDescriptor(globalThis, "URL"); return [d.writable, d.configurable, d.enumerable, typeof d.value]`, `[true,true,false,"function"]`},
+		{`return [typeof nope, "nope" in globalThis, (() => { try { return nope } catch (e) { return e.name } })()]`, `["undefined",false,"ReferenceError"]`},
+		{`globalThis.fetch = 1; return fetch`, `1`},
+		{`fetch = 2; return globalThis.fetch`, `2`},
+		{`"use strict"; fetch; fetch = 3; return fetch`, `3`}, // untouched, goja takes it for undeclared
+		{`var URL = 4; return URL`, `4`},
+		{`const fetch = 5; return fetch`, `5`},
+		{`fetch; delete globalThis.fetch; return typeof fetch`, `"undefined"`},
+		{`globalThis.fetch = 1; return Object.keys(globalThis)`, `["fetch"]`},
+		{`const keys = []; for (const k in globalThis) keys.push(k); return [keys, Object.keys(globalThis)]`, `[[],[]]`},
+		{`Object.defineProperty(globalThis, "atob", {value: 6}); return atob`, `6`},
+		{`return [globalThis instanceof Object, globalThis.hasOwnProperty("setTimeout"), String(globalThis), typeof globalThis.toString]`, `[true,false,"[object global]","function"]`},
+		{`with (globalThis) { return typeof structuredClone }`, `"function"`},
+		{`return (0, eval)("typeof TextEncoder")`, `"function"`},
+		{`return new Function("return typeof Response")()`, `"function"`},
+		{`return new Response("x") instanceof Response && new File([], "") instanceof Blob && AbortSignal.abort() instanceof EventTarget`, `true`},
 	}
 	eachIsolation(t, func(t *testing.T, pool *sandbox.Pool) {
 		for _, c := range cases {
@@ -166,6 +195,20 @@ func TestConsole(t *testing.T) {
 		{"console.error(\n  new TypeError('bad'))", []errclass.LogLine{{Level: "error", Message: "TypeError: bad\n    at code:2:3"}}},
 		{`const a = {}; a.a = a; console.log(a, {x: 1n}, {get x() { throw 1 }}, new Proxy({}, {ownKeys() { throw 1 }}))`,
 			[]errclass.LogLine{{Level: "info", Message: "[object Object] [object Object] [object Object] [object Object]"}}},
+		{`console.dir({a: 1}); console.table([{a: 1}]); console.dir()`,
+			[]errclass.LogLine{{Level: "info", Message: `{"a":1}`}, {Level: "info", Message: `[{"a":1}]`}, {Level: "info", Message: "undefined"}}},
+		{`console.assert(1, "no"); console.assert(0); console.assert(null, "%s!", "x")`,
+			[]errclass.LogLine{{Level: "error", Message: "Assertion failed"}, {Level: "error", Message: "Assertion failed: x!"}}},
+		{`console.count(); console.count("a"); console.count(); console.countReset(); console.count(); console.countReset("b")`,
+			[]errclass.LogLine{{Level: "info", Message: "default: 1"}, {Level: "info", Message: "a: 1"}, {Level: "info", Message: "default: 2"}, {Level: "info", Message: "default: 1"},
+				{Level: "warn", Message: "Count for 'b' does not exist"}}},
+		{`console.group("g"); console.log("a\nb"); console.group(); console.warn("c"); console.groupEnd(); console.groupEnd(); console.groupEnd(); console.log("d")`,
+			[]errclass.LogLine{{Level: "info", Message: "g"}, {Level: "info", Message: "  a\n  b"}, {Level: "warn", Message: "    c"}, {Level: "info", Message: "d"}}},
+		{`console.timeEnd(); console.time("t"); console.time("t")`,
+			[]errclass.LogLine{{Level: "warn", Message: "No such label 'default' for console.timeEnd()"}, {Level: "warn", Message: "Label 't' already exists for console.time()"}}},
+		{"function f() {\n  console.trace('x', 1)\n}\nf()", []errclass.LogLine{{Level: "info", Message: "Trace: x 1\n    at f (code:2:16)\n    at code:4:2"}}},
+		{`console.time({toString() { throw 1 }}); console.count(Symbol("s")); console.group({get a() { throw 1 }})`,
+			[]errclass.LogLine{{Level: "info", Message: "Symbol(s): 1"}, {Level: "info", Message: "[object Object]"}}},
 		{`Promise.reject(new RangeError("nobody")); const p = Promise.reject(1); await null; p.catch(() => {})`,
 			[]errclass.LogLine{{Level: "error", Message: "Unhandled rejection: RangeError: nobody (code:1:16)"}}},
 	}
@@ -176,7 +219,10 @@ func TestConsole(t *testing.T) {
 			require.Equal(t, c.want, result.Logs, c.code)
 			require.False(t, result.LogsTruncated)
 		}
-		result, failure := run(t, pool, code(`console.log("before"); throw new Error("x")`))
+		result, failure := run(t, pool, code(`console.time("t"); console.timeLog("t", "x"); console.timeEnd("t"); console.timeEnd("t")`))
+		require.Nil(t, failure)
+		require.Regexp(t, `^t: \d+\.\d{3}ms x t: \d+\.\d{3}ms No such label`, result.Logs[0].Message+" "+result.Logs[1].Message+" "+result.Logs[2].Message)
+		result, failure = run(t, pool, code(`console.log("before"); throw new Error("x")`))
 		require.NotNil(t, failure)
 		require.Equal(t, []errclass.LogLine{{Level: "info", Message: "before"}}, result.Logs, "logs survive a failure")
 	})

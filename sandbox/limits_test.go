@@ -19,6 +19,11 @@ func TestLimits(t *testing.T) {
 	const limit = 100
 	filled := func(n int) string { return strings.Repeat("x", n) }
 	echo := func(_ context.Context, _ string, parameters []byte) ([]byte, error) { return parameters, nil }
+	answers := func(body string) func(context.Context, *sandbox.FetchRequest) (*sandbox.FetchResponse, error) {
+		return func(context.Context, *sandbox.FetchRequest) (*sandbox.FetchResponse, error) {
+			return &sandbox.FetchResponse{Status: 200, Body: []byte(body)}, nil
+		}
+	}
 	cases := []struct {
 		title  string
 		limits sandbox.Limits
@@ -68,6 +73,24 @@ func TestLimits(t *testing.T) {
 				job.Invoke = echo
 				return job
 			}, errclass.InvokeLimit, `tool "echo": more than 100 calls of tools.invoke`},
+		{"fetches", sandbox.Limits{Fetches: limit},
+			func(n int) sandbox.Job {
+				job := code(fmt.Sprintf("for (let i = 0; i < %d; i++) await fetch('http://h/')", n))
+				job.Fetch = answers("")
+				return job
+			}, errclass.InvokeLimit, "more than 100 calls of fetch"},
+		{"body of a fetch", sandbox.Limits{ParameterBytes: limit},
+			func(n int) sandbox.Job {
+				job := code(fmt.Sprintf("await fetch('http://h/', {method: 'POST', body: 'é' + 'x'.repeat(%d)})", n-2))
+				job.Fetch = answers("")
+				return job
+			}, errclass.ParameterLimit, "more than 100 bytes in the request's body"},
+		{"response to a fetch", sandbox.Limits{ParameterBytes: limit},
+			func(n int) sandbox.Job {
+				job := code("await fetch('http://h/')")
+				job.Fetch = answers(filled(n))
+				return job
+			}, errclass.ParameterLimit, "more than 100 bytes in the response's body"},
 		{"call depth", sandbox.Limits{CallDepth: limit},
 			// The tool's own function counts, too.
 			func(n int) sandbox.Job {

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"embed"
+	"strings"
 	"sync"
 
 	"github.com/dop251/goja"
@@ -84,8 +85,8 @@ func (o hostObject) Set(string, goja.Value) bool { return false }
 func (o hostObject) Delete(string) bool          { return false }
 func (o hostObject) Keys() []string              { return nil }
 
-// hostFunctions are what the preludes can call. Their arguments come from
-// preludes only, which a program can still confuse: a wrong one gives a wrong
+// hostFunctions are what preludes and modules can call. Their arguments come from
+// these only, which a program can still confuse: a wrong one gives a wrong
 // answer or a TypeError.
 var hostFunctions map[string]func(*execution, goja.FunctionCall) goja.Value
 
@@ -94,6 +95,14 @@ func init() { // use leads back here
 		"use": func(e *execution, call goja.FunctionCall) goja.Value {
 			return e.prelude(call.Argument(0).String())
 		},
+		"loaded": func(e *execution, call goja.FunctionCall) goja.Value {
+			if object := e.host.preludes[call.Argument(0).String()]; object != nil {
+				return object
+			}
+			return goja.Null()
+		},
+		"readOnly":       (*execution).readOnly,
+		"constants":      (*execution).constants,
 		"fail":           (*execution).failMicrotask,
 		"setTimeout":     (*execution).setTimeout,
 		"now":            (*execution).now,
@@ -125,6 +134,18 @@ func init() { // use leads back here
 		"randomUUID":     (*execution).randomUUID,
 		"digest":         (*execution).digest,
 		"hmac":           (*execution).hmac,
+		"bytesToText":    (*execution).bytesToText,
+		"textToBytes":    (*execution).textToBytes,
+		"utf8Length":     (*execution).utf8Length,
+		"findBytes":      (*execution).findBytes,
+		"compareBytes":   (*execution).compareBytes,
+		"startHash":      (*execution).startHash,
+		"startHmac":      (*execution).startHmac,
+		"pbkdf2":         (*execution).pbkdf2,
+		"sameBytes":      (*execution).sameBytes,
+		"passFailure":    (*execution).passFailure,
+		"httpFailure":    (*execution).httpFailure,
+		"timeoutFailure": (*execution).timeoutFailure,
 	}
 }
 
@@ -140,10 +161,63 @@ func (e *execution) classOf(call goja.FunctionCall) goja.Value {
 	case object.ExportType() == bufferType:
 		return e.rt.ToValue("ArrayBuffer")
 	}
-	return e.rt.ToValue(object.ClassName())
+	if class := object.ClassName(); class != "Object" {
+		return e.rt.ToValue(class)
+	}
+	// These have no class of their own in goja, but export to types of their own.
+	switch object.ExportType() {
+	case promiseType:
+		return e.rt.ToValue("Promise")
+	case mapType:
+		return e.rt.ToValue("Map")
+	case setType:
+		return e.rt.ToValue("Set")
+	}
+	return e.rt.ToValue("Object")
 }
 
 // usv replaces lone surrogates.
 func (e *execution) usv(call goja.FunctionCall) goja.Value {
 	return e.rt.ToValue(call.Argument(0).String())
+}
+
+// readOnly finishes classes as Web IDL has them: members are enumerable, and the
+// class names its instances.
+func (e *execution) readOnly(call goja.FunctionCall) goja.Value {
+	for _, argument := range call.Arguments {
+		class, ok := argument.(*goja.Object)
+		if !ok {
+			continue
+		}
+		prototype, ok := class.Get("prototype").(*goja.Object)
+		if !ok {
+			continue
+		}
+		for _, name := range prototype.GetOwnPropertyNames() {
+			if name != "constructor" {
+				_ = prototype.DefineDataProperty(name, nil, goja.FLAG_NOT_SET, goja.FLAG_NOT_SET, goja.FLAG_TRUE)
+			}
+		}
+		_ = prototype.DefineDataPropertySymbol(goja.SymToStringTag, class.Get("name"), goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE)
+	}
+	return goja.Undefined()
+}
+
+// constants gives a class and its prototype numbers: constants(class, "A B C", 1).
+func (e *execution) constants(call goja.FunctionCall) goja.Value {
+	class, ok := call.Argument(0).(*goja.Object)
+	if !ok {
+		return goja.Undefined()
+	}
+	prototype, ok := class.Get("prototype").(*goja.Object)
+	if !ok {
+		return goja.Undefined()
+	}
+	first := call.Argument(2).ToInteger()
+	for i, name := range strings.Fields(call.Argument(1).String()) {
+		for _, object := range []*goja.Object{class, prototype} {
+			_ = object.DefineDataProperty(name, e.rt.ToValue(first+int64(i)), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_TRUE)
+		}
+	}
+	return goja.Undefined()
 }

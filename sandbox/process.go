@@ -256,8 +256,8 @@ func (r *run) begin() error {
 		return err
 	}
 	o := order{
-		check: r.check, invoke: r.job.Invoke != nil, fetch: r.job.Fetch != nil, key: r.job.Source.key(), limits: limits,
-		parameters: r.job.Parameters, credentials: r.job.Credentials,
+		check: r.check, invoke: r.job.Invoke != nil, fetch: r.job.Fetch != nil, axios: r.job.Axios, key: r.job.Source.key(),
+		limits: limits, parameters: r.job.Parameters, credentials: r.job.Credentials,
 	}
 	if r.limit > 0 {
 		deadline, _ := r.ctx.Deadline()
@@ -436,12 +436,18 @@ func (r *run) reported(p *report) ([]byte, *errclass.Error) {
 	if p.reason == errclass.Unclassified { // what the embedder gave isn't JSON
 		return nil, errclass.New(errclass.InternalError, p.reason, "").WithCause(cause)
 	}
-	if !sandboxReasons[p.reason] {
+	if !p.plausible() {
 		return nil, r.lost(errProtocol)
 	}
 	r.clean = !p.retire
-	failure := errclass.New(errclass.SandboxError, p.reason, p.detail)
+	failure := errclass.New(p.class, p.reason, p.detail)
 	failure.Stack = lines(p.stack)
+	if p.class != errclass.SandboxError {
+		failure.Retryable, failure.RetryAfter, failure.Limit = p.retryable, p.retryAfter, p.limit
+		failure.Upstream = errclass.Upstream{
+			Host: errclass.OneLine(p.upstream.Host, 300), Code: errclass.OneLine(p.upstream.Code, 64), Status: p.upstream.Status,
+		}
+	}
 	if p.reason == errclass.EngineFault {
 		failure.Cause = cause
 	}
@@ -488,8 +494,23 @@ func lines(stack []string) []string {
 	return stack
 }
 
-// sandboxReasons are what a child may give as its reason: the others are for the
-// host to find.
+// plausible reports whether a child may say so: the deadline, the memory limit and
+// what happened to calls of the host are for the host to find.
+func (r *report) plausible() bool {
+	switch r.class {
+	case errclass.SandboxError:
+		return sandboxReasons[r.reason]
+	case errclass.HTTPError: // a status that axios made an error of
+		return r.upstream.Status >= 400 && r.upstream.Status <= 599 && r.reason.Valid()
+	case errclass.Timeout: // the time that the program gave a request
+		return r.reason == errclass.UpstreamTimeout
+	case errclass.RequestBlocked: // a fetch without a network
+		return r.reason == errclass.Blocked
+	}
+	return false
+}
+
+// sandboxReasons are those that a child may give for a sandbox error.
 var sandboxReasons = map[errclass.Reason]bool{
 	errclass.Exception: true, errclass.SyntaxError: true, errclass.StackOverflow: true, errclass.OutputLimit: true,
 	errclass.Unserializable: true, errclass.NeverSettles: true, errclass.SourceLimit: true,

@@ -21,8 +21,10 @@ type host struct {
 	fetches  int           // and of fetch
 	errors   hostErrors
 	opened   time.Time
+	console  console
 	object   *goja.Object            // what the preludes are given
 	preludes map[string]*goja.Object // the ones that ran, by name
+	modules  modules
 }
 
 // arguments are what the program's function is called with.
@@ -109,17 +111,6 @@ func (e *execution) parse(text []byte, what string) (goja.Value, *errclass.Error
 		return nil, failure
 	}
 	return nil, e.failed(err)
-}
-
-// availableModules ends the message of a refusal. Nothing is available yet.
-const availableModules = "available modules: (none)"
-
-func notAvailable(module string) string {
-	return fmt.Sprintf("module %q is not available in the sandbox; %s", errclass.OneLine(cut(module, 80), 80), availableModules)
-}
-
-func (e *execution) require(call goja.FunctionCall) goja.Value {
-	panic(e.newError(notAvailable(e.text(call.Argument(0), 200))))
 }
 
 // newError makes a plain Error of the realm; goja itself offers TypeError only.

@@ -10,7 +10,8 @@
 // require and tools in scope, or, where it has a default export, a module whose
 // default export is called with (parameters, {credentials, tools}). TypeScript is
 // accepted. The realm has the language as goja and esbuild give it, console,
-// timers and queueMicrotask; it has no file, network, process or module.
+// timers, the common Web APIs, and a few modules to require (modules.go); it has
+// no file or process, and a network only by [Job.Fetch].
 //
 // What a program does that nobody awaits: a promise that rejects without a
 // handler leaves the result as it is and a line at level "error" in the logs;
@@ -110,6 +111,9 @@ type Job struct {
 	// TypeError. The request is Fetch's own to keep, the response the program's.
 	// When nil, the program reaches no network and fetch says so.
 	Fetch func(ctx context.Context, req *FetchRequest) (*FetchResponse, error)
+	// Axios gives the program the global axios, and require("axios"). It sends its
+	// requests with fetch, so it reaches what Fetch reaches.
+	Axios bool
 }
 
 // Result is what an execution leaves behind.

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dop251/goja/ast"
@@ -193,15 +194,21 @@ var errNoDefaultExport = &syntaxFault{message: "the module has no default export
 func (c *compiler) moduleOptions(loader api.Loader) api.BuildOptions {
 	return api.BuildOptions{
 		Stdin:  &api.StdinOptions{Contents: c.source + noSourceMap, Sourcefile: "tool", Loader: loader},
-		Bundle: true, Write: false, Outfile: "/tool.js", AbsWorkingDir: "/", // bundling reads no file: every import is refused
+		Bundle: true, Write: false, Outfile: "/tool.js", AbsWorkingDir: "/", // bundling reads no file: see resolveImports
 		Format: api.FormatESModule, Platform: api.PlatformNeutral, Target: api.ESNext, Supported: gojaLacks,
 		Sourcemap: api.SourceMapExternal, SourcesContent: api.SourcesContentExclude, LegalComments: api.LegalCommentsNone,
 		LogLevel: api.LogLevelSilent, TsconfigRaw: "{}",
-		Plugins: []api.Plugin{{Name: "imports", Setup: refuseImports}},
+		Plugins: []api.Plugin{{Name: "imports", Setup: resolveImports}},
 	}
 }
 
-func refuseImports(build api.PluginBuild) {
+// resolveImports makes an import of a module that can be required a require of
+// it, and refuses the others.
+func resolveImports(build api.PluginBuild) {
+	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: "module"}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
+		text := "module.exports = require(" + strconv.Quote(args.Path) + ")"
+		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
+	})
 	build.OnResolve(api.OnResolveOptions{Filter: ".*"}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
 		switch args.Kind {
 		case api.ResolveEntryPoint:
@@ -209,6 +216,9 @@ func refuseImports(build api.PluginBuild) {
 		case api.ResolveJSRequireCall, api.ResolveJSRequireResolve, api.ResolveJSDynamicImport:
 			// These may stand in code that never runs; require refuses when it does.
 			return api.OnResolveResult{Path: args.Path, External: true}, nil
+		}
+		if moduleNamed(args.Path) {
+			return api.OnResolveResult{Path: args.Path, Namespace: "module"}, nil
 		}
 		return api.OnResolveResult{Errors: []api.Message{{Text: notAvailable(args.Path)}}}, nil
 	})

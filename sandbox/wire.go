@@ -130,6 +130,8 @@ func (f *fields) int() int {
 	return int(n)
 }
 
+func (f *fields) duration() time.Duration { return time.Duration(min(f.uint(), math.MaxInt64)) }
+
 func (f *fields) bytes() []byte {
 	n := f.uint()
 	if n > uint64(len(f.rest)) {
@@ -193,6 +195,7 @@ type order struct {
 	check       bool // compile only
 	invoke      bool // tools.invoke is there
 	fetch       bool // fetch has a network
+	axios       bool
 	key         sourceKey
 	remaining   time.Duration // until the deadline; zero without one
 	limits      Limits
@@ -204,6 +207,7 @@ func (o *order) append(dst []byte) []byte {
 	dst = appendBool(dst, o.check)
 	dst = appendBool(dst, o.invoke)
 	dst = appendBool(dst, o.fetch)
+	dst = appendBool(dst, o.axios)
 	dst = append(dst, o.key[:]...)
 	dst = binary.AppendUvarint(dst, uint64(o.remaining))
 	for _, limit := range o.limits.fields() {
@@ -218,11 +222,12 @@ func parseOrder(payload []byte) (o order, err error) {
 	o.check = f.byte() == 1
 	o.invoke = f.byte() == 1
 	o.fetch = f.byte() == 1
+	o.axios = f.byte() == 1
 	if len(f.rest) < len(o.key) {
 		return o, errProtocol
 	}
 	f.rest = f.rest[copy(o.key[:], f.rest):]
-	o.remaining = time.Duration(min(f.uint(), math.MaxInt64))
+	o.remaining = f.duration()
 	for _, limit := range o.limits.fields() {
 		*limit.value = f.int()
 	}
@@ -349,15 +354,20 @@ type report struct {
 	value  []byte // after a success
 	failed bool
 	// Of a failure: what the child says of it, which the host checks.
-	reason  errclass.Reason
-	detail  string
-	origin  errclass.Origin
-	hint    string
-	stack   []string
-	stopped bool // the deadline passed; where says where the program was
-	where   string
-	cause   string // of an engine fault, for the log
-	call    uint64 // the host call whose failure this is; zero for none
+	class      errclass.Class
+	reason     errclass.Reason
+	detail     string
+	origin     errclass.Origin
+	hint       string
+	retryable  bool
+	retryAfter time.Duration
+	limit      time.Duration
+	upstream   errclass.Upstream
+	stack      []string
+	stopped    bool // the deadline passed; where says where the program was
+	where      string
+	cause      string // of an engine fault, for the log
+	call       uint64 // the host call whose failure this is; zero for none
 }
 
 func (r *report) append(dst []byte) []byte {
@@ -366,12 +376,18 @@ func (r *report) append(dst []byte) []byte {
 	if !r.failed {
 		return append(dst, r.value...)
 	}
-	for _, part := range [...]string{string(r.reason), r.detail, string(r.origin), r.hint, r.where, r.cause} {
+	for _, part := range [...]string{
+		string(r.class), string(r.reason), r.detail, string(r.origin), r.hint, r.where, r.cause, r.upstream.Host, r.upstream.Code,
+	} {
 		dst = appendBytes(dst, part)
 	}
 	dst = appendBool(dst, r.stopped)
-	dst = binary.AppendUvarint(dst, r.call)
-	dst = binary.AppendUvarint(dst, uint64(len(r.stack)))
+	dst = appendBool(dst, r.retryable)
+	for _, number := range [...]uint64{
+		r.call, uint64(r.retryAfter), uint64(r.limit), uint64(r.upstream.Status), uint64(len(r.stack)),
+	} {
+		dst = binary.AppendUvarint(dst, number)
+	}
 	for _, frame := range r.stack {
 		dst = appendBytes(dst, frame)
 	}
@@ -386,10 +402,13 @@ func parseReport(payload []byte) (r report, err error) {
 		r.value = f.rest
 		return r, f.err
 	}
-	r.reason, r.detail = errclass.Reason(f.text()), f.text()
+	r.class, r.reason, r.detail = errclass.Class(f.text()), errclass.Reason(f.text()), f.text()
 	r.origin, r.hint, r.where, r.cause = errclass.Origin(f.text()), f.text(), f.text(), f.text()
-	r.stopped = f.byte() == 1
+	r.upstream.Host, r.upstream.Code = f.text(), f.text()
+	r.stopped, r.retryable = f.byte() == 1, f.byte() == 1
 	r.call = f.uint()
+	r.retryAfter, r.limit = f.duration(), f.duration()
+	r.upstream.Status = f.int()
 	frames := f.uint()
 	if frames > maxFrames {
 		return r, errProtocol

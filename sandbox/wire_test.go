@@ -30,8 +30,9 @@ func TestFrames(t *testing.T) {
 		limits: builtinLimits, parameters: []byte(`{"a":1}`), credentials: []byte(`{}`),
 	}
 	failed := report{
-		retire: true, failed: true, reason: errclass.Exception, detail: "d", origin: errclass.OriginCaller, hint: "h",
+		retire: true, failed: true, class: errclass.HTTPError, reason: errclass.Exception, detail: "d", origin: errclass.OriginCaller, hint: "h",
 		stack: []string{"a", "b"}, stopped: true, where: "w", cause: "c", call: 7,
+		retryable: true, retryAfter: 3, limit: 4, upstream: errclass.Upstream{Host: "h", Status: 500, Code: "c"},
 	}
 	call := hostCall{id: 3, tool: "t", payload: []byte("{}"), bodied: true, body: []byte("b")}
 	src := Source{Name: "n.ts", Code: "code"}

@@ -61,6 +61,11 @@ func toASCII(domain string) (string, bool) {
 	if len(domain) > maxDomain {
 		return "", false
 	}
+	for label := range strings.SplitSeq(strings.ToLower(domain), ".") {
+		if label == "xn--" { // encodes nothing, which idna takes for an empty label
+			return "", false
+		}
+	}
 	ascii, err := profile.ToASCII(domain)
 	return ascii, err == nil
 }

@@ -369,7 +369,9 @@ func (m *machine) host(c rune) verdict {
 func (m *machine) takeHost() bool {
 	host, ok := parseHost(string(m.buffer), !m.u.special())
 	m.buffer = nil
-	m.u.host = &host
+	if ok {
+		m.u.host = &host
+	}
 	return ok
 }
 

@@ -6,7 +6,6 @@
 package weburl
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -143,66 +142,52 @@ func (u *URL) Origin() string {
 
 // Set changes one part, named as the URL class names it (protocol, username,
 // password, host, hostname, port, pathname, search, hash). A value that can't
-// stand there changes nothing.
+// stand there changes nothing, or only as far as it can be read.
 func (u *URL) Set(part, value string) {
-	next := *u
-	next.path = slices.Clone(u.path)
-	if next.set(part, value) {
-		*u = next
-	}
-}
-
-// set reports whether the URL is good afterwards.
-func (u *URL) set(part, value string) bool {
 	noCredentials := u.host == nil || *u.host == "" || u.scheme == "file"
 	switch part {
 	case "protocol":
-		return run(u, value+":", nil, schemeStartState)
+		run(u, value+":", nil, schemeStartState)
 	case "username":
-		if noCredentials {
-			return false
+		if !noCredentials {
+			u.username = encode(value, inUserinfo)
 		}
-		u.username = encode(value, inUserinfo)
 	case "password":
-		if noCredentials {
-			return false
+		if !noCredentials {
+			u.password = encode(value, inUserinfo)
 		}
-		u.password = encode(value, inUserinfo)
 	case "host":
-		return u.opaque == nil && run(u, value, nil, hostState)
+		if u.opaque == nil {
+			run(u, value, nil, hostState)
+		}
 	case "hostname":
-		return u.opaque == nil && run(u, value, nil, hostnameState)
+		if u.opaque == nil {
+			run(u, value, nil, hostnameState)
+		}
 	case "port":
-		if noCredentials {
-			return false
-		}
-		if value == "" {
+		switch {
+		case noCredentials:
+		case value == "":
 			u.port = -1
-			return true
+		default:
+			run(u, value, nil, portState)
 		}
-		return run(u, value, nil, portState)
 	case "pathname":
-		if u.opaque != nil {
-			return false
+		if u.opaque == nil {
+			u.path = nil
+			run(u, value, nil, pathStartState)
 		}
-		u.path = nil
-		return run(u, value, nil, pathStartState)
 	case "search":
 		u.query = nil
-		if value == "" {
-			return true
+		if value != "" {
+			u.query = new("")
+			run(u, strings.TrimPrefix(value, "?"), nil, queryState)
 		}
-		u.query = new("")
-		return run(u, strings.TrimPrefix(value, "?"), nil, queryState)
 	case "hash":
 		u.fragment = nil
-		if value == "" {
-			return true
+		if value != "" {
+			u.fragment = new("")
+			run(u, strings.TrimPrefix(value, "#"), nil, fragmentState)
 		}
-		u.fragment = new("")
-		return run(u, strings.TrimPrefix(value, "#"), nil, fragmentState)
-	default:
-		return false
 	}
-	return true
 }

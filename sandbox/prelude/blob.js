@@ -1,7 +1,6 @@
 // Blob, File (https://w3c.github.io/FileAPI), FormData (https://xhr.spec.whatwg.org).
-(function ({ use, encode, decode, usv, stamp }) {
-	const { dictionary, readOnly, bytes, concat, pairIterators } = use("webidl");
-	const { newStream } = use("stream");
+(function ({ use, encode, decode, usv, stamp, readOnly }) {
+	const { dictionary, bytes, concat, pairIterators } = use("webidl");
 
 	const mediaType = (type) => {
 		type = `${type}`;
@@ -14,7 +13,7 @@
 	let isBlob, isFile, dataOf;
 	class Blob {
 		#data; #type;
-		constructor(parts, options) {
+		constructor(parts = undefined, options = undefined) {
 			options = dictionary(options, "Blob");
 			const { endings = "transparent", type = "" } = options;
 			if (endings !== "transparent" && endings !== "native") throw new TypeError(`Blob: endings can't be "${endings}"`);
@@ -40,7 +39,7 @@
 		async arrayBuffer() { return this.#data.slice(0) }
 		async bytes() { return new Uint8Array(this.#data.slice(0)) }
 		async text() { return decode("utf-8", this.#data, false, false)[0].replace(/^\ufeff/, "") }
-		stream() { return newStream(this.#data.slice(0)) }
+		stream() { return use("stream").newStream(this.#data.slice(0)) }
 		slice(start = 0, end = this.size, type = "") {
 			return new Blob([this.#data.slice(start, end)], { type });
 		}
@@ -52,7 +51,7 @@
 
 	class File extends Blob {
 		#name; #modified;
-		constructor(parts, name, options) {
+		constructor(parts, name, options = undefined) {
 			if (arguments.length < 2) throw new TypeError("File: 2 arguments required");
 			super(parts, options);
 			this.#name = usv(`${name}`);
@@ -80,7 +79,7 @@
 	};
 	class FormData {
 		#entries = [];
-		constructor(form) {
+		constructor(form = undefined) {
 			if (form !== undefined) throw new TypeError("FormData: there are no form elements here; leave the argument out");
 		}
 		append(name, value, filename) { this.#entries.push(entry("append", arguments, name, value, filename)) }

@@ -1,15 +1,13 @@
 // The body mixin (https://fetch.spec.whatwg.org/#bodies) of Request and Response.
-(function ({ use, encode, decode, boundary, parseMultipart, formDecode, bodyKind }) {
+(function ({ use, loaded, encode, decode, boundary, parseMultipart, formDecode, bodyKind }) {
 	const { bytes, concat } = use("webidl");
-	const { Blob, File, FormData, isBlob, isForm, dataOf, entriesOf } = use("blob");
-	const { newStream, isStream, takeStream, isDisturbed } = use("stream");
-	const { URLSearchParams } = use("url");
 	const { parse } = JSON;
 
 	const escaped = (name) => name.replace(/\n/g, "%0A").replace(/\r/g, "%0D").replace(/"/g, "%22");
 	const lines = (text) => text.replace(/\r\n|\r|\n/g, "\r\n");
 	const multipart = (form) => {
 		const mark = boundary(), parts = [];
+		const { entriesOf, isBlob, dataOf } = use("blob");
 		for (const [name, value] of entriesOf(form)) {
 			const head = `--${mark}\r\nContent-Disposition: form-data; name="${escaped(lines(name))}"`;
 			if (isBlob(value)) {
@@ -23,16 +21,20 @@
 		return [concat(parts), `multipart/form-data; boundary=${mark}`];
 	};
 
-	// extract turns what may be given as a body into its bytes and content type.
+	// extract turns what may be given as a body into its bytes and content type. It
+	// can't be of a class whose prelude hasn't run.
 	const extract = (body) => {
-		if (isBlob(body)) return [dataOf(body), body.type || null];
-		if (isForm(body)) return multipart(body);
-		if (isStream(body)) return [takeStream(body), null];
-		if (body instanceof URLSearchParams) {
-			return [encode(URLSearchParams.prototype.toString.call(body)), "application/x-www-form-urlencoded;charset=UTF-8"];
+		if (typeof body === "object") {
+			const blobs = loaded("blob"), streams = loaded("stream"), urls = loaded("url");
+			if (blobs?.isBlob(body)) return [blobs.dataOf(body), body.type || null];
+			if (blobs?.isForm(body)) return multipart(body);
+			if (streams?.isStream(body)) return [streams.takeStream(body), null];
+			if (urls !== null && body instanceof urls.URLSearchParams) {
+				return [encode(urls.URLSearchParams.prototype.toString.call(body)), "application/x-www-form-urlencoded;charset=UTF-8"];
+			}
+			const data = bytes(body);
+			if (data !== null) return [data, null];
 		}
-		const data = bytes(body);
-		if (data !== null) return [data, null];
 		return [encode(`${body}`), "text/plain;charset=UTF-8"];
 	};
 
@@ -42,7 +44,7 @@
 	};
 
 	const readForm = (data, type) => {
-		const form = new FormData();
+		const { FormData, File } = use("blob"), form = new FormData();
 		switch (bodyKind(type)) {
 			case "urlencoded": {
 				const flat = formDecode(utf8(data));
@@ -75,21 +77,21 @@
 		}
 		get body() {
 			if (this.#data === null) return null;
-			return this.#stream ??= newStream(this.#used ? new ArrayBuffer(0) : this.#data, () => { this.#used = true });
+			return this.#stream ??= use("stream").newStream(this.#used ? new ArrayBuffer(0) : this.#data, () => { this.#used = true });
 		}
 		get bodyUsed() { return this.#used }
 		async arrayBuffer() { return this.#consume().slice(0) }
 		async bytes() { return new Uint8Array(this.#consume().slice(0)) }
 		async text() { return utf8(this.#consume()) }
 		async json() { return parse(utf8(this.#consume())) }
-		async blob() { return new Blob([this.#consume()], { type: this.headers.get("content-type") ?? "" }) }
+		async blob() { return new (use("blob").Blob)([this.#consume()], { type: this.headers.get("content-type") ?? "" }) }
 		async formData() {
 			const type = this.headers.get("content-type") ?? "";
 			return readForm(this.#consume(), type);
 		}
 		static {
 			setBody = (target, data) => { target.#data = data };
-			isUsable = (source) => !source.#used && (source.#stream === null || !isDisturbed(source.#stream));
+			isUsable = (source) => !source.#used && (source.#stream === null || !use("stream").isDisturbed(source.#stream));
 			// copyBody is the data for a clone; takeBody leaves a used body behind.
 			copyBody = (source) => {
 				if (!isUsable(source)) throw new TypeError("clone: Body has already been read");

@@ -1,9 +1,8 @@
 // structuredClone (https://html.spec.whatwg.org/#structured-cloning). Nothing can
 // be transferred.
-(function ({ use, classOf, bytesOf }) {
-	const { DOMException } = use("exception");
+(function ({ use, loaded, classOf, bytesOf }) {
+	const exception = (message, name) => new (use("exception").DOMException)(message, name);
 	const { dictionary } = use("webidl");
-	const { Blob, File, isBlob, isFile } = use("blob");
 	const { isView } = ArrayBuffer;
 	const { hasOwn, keys, getOwnPropertyDescriptor, getPrototypeOf, defineProperty } = Object;
 	const viewKind = getOwnPropertyDescriptor(getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag).get;
@@ -12,10 +11,32 @@
 	const { exec } = RegExp.prototype, { valueOf: boolean } = Boolean.prototype, { valueOf: number } = Number.prototype;
 	const { valueOf: string } = String.prototype, { getTime } = Date.prototype, { forEach: eachOfMap } = Map.prototype, { forEach: eachOfSet } = Set.prototype;
 
+	// What the engine doesn't mark but its class does by its tag.
+	const tag = Symbol.toStringTag;
+	const uncloneable = new Set(["AbortController", "AbortSignal", "Crypto", "CryptoKey", "Event", "EventTarget", "FormData", "Generator", "Headers",
+		"Performance", "Promise", "ReadableStream", "Request", "Response", "SubtleCrypto", "TextDecoder", "TextEncoder", "URL", "URLSearchParams", "WeakMap", "WeakRef", "WeakSet"]);
+
+	const sizeOf = (c) => getOwnPropertyDescriptor(c.prototype, "size").get;
+	const mapSize = sizeOf(Map), setSize = sizeOf(Set);
+	// The engine's mark, and for what it leaves unmarked a method that takes no other.
+	const succeeds = (method, value) => {
+		try {
+			method.call(value);
+			return true;
+		} catch {
+			return false;
+		}
+	};
+	const kindOf = (value) => {
+		const mark = classOf(value);
+		if (mark !== "Object") return mark;
+		return succeeds(mapSize, value) ? "Map" : succeeds(setSize, value) ? "Set" : mark;
+	};
+
 	const refuse = (value) => {
 		let what = typeof value === "function" ? "a function" : "an object of this kind";
 		if (typeof value === "symbol") what = String(value);
-		throw new DOMException(`${what} could not be cloned.`, "DataCloneError");
+		throw exception(`${what} could not be cloned.`, "DataCloneError");
 	};
 	const property = (target, name, value, enumerable) => {
 		defineProperty(target, name, { value, writable: true, configurable: true, enumerable });
@@ -29,7 +50,9 @@
 			memory.set(value, copy);
 			return copy;
 		};
-		if (isBlob(value)) {
+		const blobs = loaded("blob");
+		if (blobs?.isBlob(value)) {
+			const { File, isFile } = blobs;
 			return remember(isFile(value) ? new File([value], value.name, { type: value.type, lastModified: value.lastModified }) : value.slice(0, value.size, value.type));
 		}
 		if (isView(value)) {
@@ -38,7 +61,7 @@
 			if (kind === "DataView") return remember(new DataView(buffer, value.byteOffset, value.byteLength));
 			return remember(new views[kind](buffer, value.byteOffset, value.length));
 		}
-		switch (classOf(value)) {
+		switch (kindOf(value)) {
 			case "Boolean": return remember(Object(boolean.call(value)));
 			case "Number": return remember(Object(number.call(value)));
 			case "String": return remember(Object(string.call(value)));
@@ -71,6 +94,7 @@
 				return copy;
 			}
 			case "Object": case "Arguments": {
+				if (!hasOwn(value, tag) && uncloneable.has(value[tag])) refuse(value);
 				const copy = remember({});
 				for (const key of keys(value)) if (hasOwn(value, key)) property(copy, key, clone(value[key], memory), true);
 				return copy;
@@ -84,7 +108,7 @@
 			if (arguments.length === 0) throw new TypeError("structuredClone: 1 argument required, but only 0 present");
 			const { transfer } = dictionary(arguments[1], "structuredClone");
 			if (transfer !== undefined && [...transfer].length > 0) {
-				throw new DOMException("Nothing can be transferred here; without transfer it is copied", "DataCloneError");
+				throw exception("Nothing can be transferred here; without transfer it is copied", "DataCloneError");
 			}
 			return clone(value, new Map());
 		},

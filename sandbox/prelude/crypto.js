@@ -1,7 +1,7 @@
 // crypto (https://w3c.github.io/webcrypto): random values, digests and HMAC.
-(function ({ use, random, randomUUID, digest, hmac, base64URL, classOf }) {
-	const { DOMException } = use("exception");
-	const { readOnly, bytes, dictionary } = use("webidl");
+(function ({ use, random, randomUUID, digest, hmac, base64URL, readOnly }) {
+	const exception = (message, name) => new (use("exception").DOMException)(message, name);
+	const { bytes, dictionary } = use("webidl");
 	const { getOwnPropertyDescriptor, getPrototypeOf } = Object;
 	const viewKind = getOwnPropertyDescriptor(getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag).get;
 	const integers = ["Int8Array", "Uint8Array", "Uint8ClampedArray", "Int16Array", "Uint16Array", "Int32Array", "Uint32Array", "BigInt64Array", "BigUint64Array"];
@@ -16,12 +16,12 @@
 	};
 	const hashOf = (algorithm) => {
 		const name = nameOf(algorithm);
-		if (!hashes.includes(name)) throw new DOMException(`The hash ${name} is not supported; there are ${hashes.join(", ")}`, "NotSupportedError");
+		if (!hashes.includes(name)) throw exception(`The hash ${name} is not supported; there are ${hashes.join(", ")}`, "NotSupportedError");
 		return name;
 	};
 	const mustBeHMAC = (algorithm) => {
 		const name = nameOf(algorithm);
-		if (name !== "HMAC") throw new DOMException(`The algorithm ${name} is not supported; there is HMAC`, "NotSupportedError");
+		if (name !== "HMAC") throw exception(`The algorithm ${name} is not supported; there is HMAC`, "NotSupportedError");
 	};
 	const data = (value, what) => {
 		const copy = bytes(value);
@@ -48,7 +48,7 @@
 			};
 			secretOf = (key, usage) => {
 				if (typeof key !== "object" || key === null || !(#secret in key)) throw new TypeError("The key must be a CryptoKey");
-				if (!key.#usages.includes(usage)) throw new DOMException(`The key can't be used to ${usage}`, "InvalidAccessError");
+				if (!key.#usages.includes(usage)) throw exception(`The key can't be used to ${usage}`, "InvalidAccessError");
 				return [key.#algorithm.hash.name, key.#secret];
 			};
 		}
@@ -63,9 +63,9 @@
 			const hash = hashOf(algorithm.hash ?? "");
 			usages = [...usages].map(String);
 			if (usages.some((u) => u !== "sign" && u !== "verify")) {
-				throw new DOMException("A key for HMAC can be used to sign and verify only", "SyntaxError");
+				throw exception("A key for HMAC can be used to sign and verify only", "SyntaxError");
 			}
-			if (usages.length === 0) throw new DOMException("Usages cannot be empty when importing a secret key.", "SyntaxError");
+			if (usages.length === 0) throw exception("Usages cannot be empty when importing a secret key.", "SyntaxError");
 			let value;
 			switch (`${format}`) {
 				case "raw":
@@ -73,20 +73,20 @@
 					break;
 				case "jwk": {
 					const { kty, k, alg, use, ext } = dictionary(keyData, "importKey");
-					if (kty !== "oct") throw new DOMException('Invalid JWK "kty" Parameter', "DataError");
+					if (kty !== "oct") throw exception('Invalid JWK "kty" Parameter', "DataError");
 					value = typeof k === "string" ? base64URL(k) : null;
-					if (value === null) throw new DOMException('Invalid JWK "k" Parameter', "DataError");
-					if (alg !== undefined && alg !== `HS${hash.slice(4)}`) throw new DOMException('JWK "alg" does not match the hash', "DataError");
-					if (use !== undefined && use !== "sig") throw new DOMException('Invalid JWK "use" Parameter', "DataError");
-					if (ext === false && extractable) throw new DOMException('JWK "ext" does not allow the key to be extractable', "DataError");
+					if (value === null) throw exception('Invalid JWK "k" Parameter', "DataError");
+					if (alg !== undefined && alg !== `HS${hash.slice(4)}`) throw exception('JWK "alg" does not match the hash', "DataError");
+					if (use !== undefined && use !== "sig") throw exception('Invalid JWK "use" Parameter', "DataError");
+					if (ext === false && extractable) throw exception('JWK "ext" does not allow the key to be extractable', "DataError");
 					break;
 				}
 				default:
-					throw new DOMException(`The key format ${format} is not supported; there are raw and jwk`, "NotSupportedError");
+					throw exception(`The key format ${format} is not supported; there are raw and jwk`, "NotSupportedError");
 			}
-			if (value.byteLength === 0) throw new DOMException("Zero-length key is not supported", "DataError");
+			if (value.byteLength === 0) throw exception("Zero-length key is not supported", "DataError");
 			if (algorithm.length !== undefined && Number(algorithm.length) !== value.byteLength * 8) {
-				throw new DOMException("Invalid key length", "DataError");
+				throw exception("Invalid key length", "DataError");
 			}
 			return newKey(value, hash, !!extractable, usages.filter((u, i) => usages.indexOf(u) === i));
 		}
@@ -108,11 +108,11 @@
 		get subtle() { return this.#subtle }
 		getRandomValues(array) {
 			if (!ArrayBuffer.isView(array) || !integers.includes(viewKind.call(array))) {
-				throw new DOMException("The data argument must be an integer-type TypedArray", "TypeMismatchError");
+				throw exception("The data argument must be an integer-type TypedArray", "TypeMismatchError");
 			}
 			const { byteLength } = array;
 			if (byteLength > 65536) {
-				throw new DOMException(`The requested length exceeds 65,536 bytes`, "QuotaExceededError");
+				throw exception(`The requested length exceeds 65,536 bytes`, "QuotaExceededError");
 			}
 			new Uint8Array(array.buffer, array.byteOffset, byteLength).set(new Uint8Array(random(byteLength)));
 			return array;

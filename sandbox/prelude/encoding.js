@@ -1,7 +1,7 @@
 // TextEncoder, TextDecoder (https://encoding.spec.whatwg.org), atob, btoa.
-(function ({ use, encode, encodeInto, encodingName, decode, fromBase64, toBase64 }) {
-	const { DOMException } = use("exception");
-	const { dictionary, readOnly, bytes, concat } = use("webidl");
+(function ({ use, readOnly, encode, encodeInto, encodingName, decode, fromBase64, toBase64 }) {
+	const exception = (message, name) => new (use("exception").DOMException)(message, name);
+	const { dictionary, bytes, concat } = use("webidl");
 
 	class TextEncoder {
 		get encoding() { return "utf-8" }
@@ -16,7 +16,7 @@
 
 	class TextDecoder {
 		#encoding; #fatal; #ignoreBOM; #pending = null; #bomSeen = false;
-		constructor(label = "utf-8", options) {
+		constructor(label = "utf-8", options = undefined) {
 			const encoding = encodingName(`${label}`);
 			if (encoding === null) throw new RangeError(`TextDecoder: the encoding "${label}" is not supported`);
 			options = dictionary(options, "TextDecoder");
@@ -54,13 +54,13 @@
 		atob(data) {
 			if (arguments.length === 0) throw new TypeError("atob: 1 argument required, but only 0 present");
 			const text = fromBase64(`${data}`);
-			if (text === null) throw new DOMException("The string to be decoded is not correctly encoded.", "InvalidCharacterError");
+			if (text === null) throw exception("The string to be decoded is not correctly encoded.", "InvalidCharacterError");
 			return text;
 		},
 		btoa(data) {
 			if (arguments.length === 0) throw new TypeError("btoa: 1 argument required, but only 0 present");
 			const text = toBase64(`${data}`);
-			if (text === null) throw new DOMException("Invalid character", "InvalidCharacterError");
+			if (text === null) throw exception("Invalid character", "InvalidCharacterError");
 			return text;
 		},
 	};

@@ -1,14 +1,14 @@
 // Event, EventTarget, AbortController, AbortSignal (https://dom.spec.whatwg.org).
-(function ({ use, fail, setTimeout, now }) {
-	const { DOMException } = use("exception");
-	const { dictionary, readOnly } = use("webidl");
+(function ({ use, fail, setTimeout, now, readOnly, constants }) {
+	const { dictionary } = use("webidl");
+	const exception = (message, name) => new (use("exception").DOMException)(message, name);
 	const secret = {};
 	let dispatch; // sets what only dispatchEvent may set
 
 	class Event {
 		#type; #bubbles; #cancelable; #composed; #time = now();
 		#target = null; #phase = 0; #canceled = false; #stopped = false; #passive = false; #busy = false; #propagates = true;
-		constructor(type, init) {
+		constructor(type, init = undefined) {
 			if (arguments.length === 0) throw new TypeError("Event: 1 argument required, but only 0 present");
 			init = dictionary(init, "Event");
 			this.#type = `${type}`;
@@ -40,7 +40,7 @@
 				if (typeof event !== "object" || event === null || !(#type in event)) {
 					throw new TypeError("dispatchEvent: the argument must be an Event");
 				}
-				if (event.#busy) throw new DOMException("The event is already being dispatched", "InvalidStateError");
+				if (event.#busy) throw exception("The event is already being dispatched", "InvalidStateError");
 				event.#busy = true;
 				event.#target = target;
 				event.#phase = 2;
@@ -63,10 +63,6 @@
 				event.#propagates = true;
 				return !event.#canceled;
 			};
-			for (const [i, name] of ["NONE", "CAPTURING_PHASE", "AT_TARGET", "BUBBLING_PHASE"].entries()) {
-				Object.defineProperty(Event, name, { value: i, enumerable: true });
-				Object.defineProperty(Event.prototype, name, { value: i, enumerable: true });
-			}
 		}
 	}
 
@@ -130,7 +126,7 @@
 				throw new TypeError("AbortSignal.timeout: the time must be a number of milliseconds");
 			}
 			const signal = new AbortSignal(secret);
-			setTimeout(() => abort(signal, new DOMException("The operation was aborted due to timeout", "TimeoutError")), ms);
+			setTimeout(() => abort(signal, exception("The operation was aborted due to timeout", "TimeoutError")), ms);
 			return signal;
 		}
 		static any(signals) {
@@ -169,7 +165,7 @@
 			abort = (signal, reason) => {
 				if (signal.#aborted) return;
 				signal.#aborted = true;
-				signal.#reason = reason === undefined ? new DOMException("This operation was aborted", "AbortError") : reason;
+				signal.#reason = reason === undefined ? exception("This operation was aborted", "AbortError") : reason;
 				const algorithms = [...signal.#algorithms];
 				signal.#algorithms.clear();
 				for (const algorithm of algorithms) algorithm();
@@ -184,6 +180,7 @@
 		abort(reason) { abort(this.#signal, reason) }
 		get [Symbol.toStringTag]() { return "AbortController" }
 	}
+	constants(Event, "NONE CAPTURING_PHASE AT_TARGET BUBBLING_PHASE", 0);
 	readOnly(Event, EventTarget, AbortSignal, AbortController);
 	return { Event, EventTarget, AbortSignal, AbortController, isSignal, onAbort, offAbort };
 })

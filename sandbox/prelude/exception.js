@@ -1,5 +1,5 @@
 // DOMException (https://webidl.spec.whatwg.org/#idl-DOMException).
-(function () {
+(function ({ constants }) {
 	const codes = {
 		__proto__: null, IndexSizeError: 1, HierarchyRequestError: 3, WrongDocumentError: 4, InvalidCharacterError: 5,
 		NoModificationAllowedError: 7, NotFoundError: 8, NotSupportedError: 9, InUseAttributeError: 10, InvalidStateError: 11,
@@ -28,17 +28,9 @@
 		get code() { return codes[this.#name] ?? 0 }
 		get [Symbol.toStringTag]() { return "DOMException" }
 	}
-	for (const name in codes) {
-		// IndexSizeError is INDEX_SIZE_ERR, URLMismatchError URL_MISMATCH_ERR.
-		let constant = "";
-		for (let i = 0; i < name.length - "Error".length; i++) {
-			const c = name[i];
-			if (i > 0 && c >= "A" && c <= "Z" && (name[i - 1] > "Z" || name[i + 1] > "Z")) constant += "_";
-			constant += c.toUpperCase();
-		}
-		const property = { value: codes[name], enumerable: true };
-		define(DOMException, constant + "_ERR", property);
-		define(DOMException.prototype, constant + "_ERR", property);
-	}
+	constants(DOMException, `INDEX_SIZE_ERR DOMSTRING_SIZE_ERR HIERARCHY_REQUEST_ERR WRONG_DOCUMENT_ERR INVALID_CHARACTER_ERR NO_DATA_ALLOWED_ERR
+		NO_MODIFICATION_ALLOWED_ERR NOT_FOUND_ERR NOT_SUPPORTED_ERR INUSE_ATTRIBUTE_ERR INVALID_STATE_ERR SYNTAX_ERR INVALID_MODIFICATION_ERR NAMESPACE_ERR
+		INVALID_ACCESS_ERR VALIDATION_ERR TYPE_MISMATCH_ERR SECURITY_ERR NETWORK_ERR ABORT_ERR URL_MISMATCH_ERR QUOTA_EXCEEDED_ERR TIMEOUT_ERR
+		INVALID_NODE_TYPE_ERR DATA_CLONE_ERR`, 1);
 	return { DOMException };
 })

@@ -1,10 +1,8 @@
 // Request, Response, fetch (https://fetch.spec.whatwg.org).
-(function ({ use, parseURL, normalMethod, headerValue, fetch: send }) {
-	const { dictionary, readOnly } = use("webidl");
-	const { isSignal, onAbort, offAbort, AbortController, AbortSignal } = use("events");
+(function ({ use, readOnly, parseURL, normalMethod, headerValue, fetch: send }) {
+	const { dictionary, encode } = use("webidl");
 	const { Headers, listOf, newHeaders } = use("headers");
 	const { Body, extract, setBody, copyBody, takeBody, isUsable } = use("body");
-	const { encode } = use("webidl");
 	const { stringify } = JSON;
 	const HREF = 0, PROTOCOL = 1, USERNAME = 2, PASSWORD = 3;
 
@@ -23,10 +21,10 @@
 		return parts[HREF];
 	};
 
-	let stateOf;
+	let signalOf;
 	class Request extends Body {
 		#method = "GET"; #url; #headers; #redirect = "follow"; #signal; #settings;
-		constructor(input, init) {
+		constructor(input, init = undefined) {
 			super();
 			if (arguments.length === 0) throw new TypeError("Request: 1 argument required, but only 0 present");
 			init = dictionary(init, "Request");
@@ -36,7 +34,7 @@
 				mode: "cors", credentials: "same-origin", cache: "default", referrer: "about:client", referrerPolicy: "",
 				integrity: "", keepalive: false,
 			} : { ...source.#settings };
-			let signal = source === null ? null : source.#signal;
+			let signal = source === null ? null : source.#signal; // made when somebody asks
 			if (source !== null) {
 				this.#method = source.#method;
 				this.#redirect = source.#redirect;
@@ -53,10 +51,10 @@
 				this.#method = normal;
 			}
 			if (given !== undefined) {
-				if (given !== null && !isSignal(given)) throw new TypeError("Request: signal must be an AbortSignal");
+				if (given !== null && !use("events").isSignal(given)) throw new TypeError("Request: signal must be an AbortSignal");
 				signal = given;
 			}
-			this.#signal = signal === null ? new AbortController().signal : AbortSignal.any([signal]);
+			this.#signal = signal === null ? null : use("events").AbortSignal.any([signal]);
 			this.#headers = new Headers(headers ?? (source === null ? undefined : source.#headers));
 			const hasBody = body !== null || source !== null && source.body !== null;
 			if (hasBody && (this.#method === "GET" || this.#method === "HEAD")) {
@@ -75,7 +73,7 @@
 		get url() { return this.#url }
 		get headers() { return this.#headers }
 		get redirect() { return this.#redirect }
-		get signal() { return this.#signal }
+		get signal() { return this.#signal ??= new (use("events").AbortController)().signal }
 		get mode() { return this.#settings.mode }
 		get credentials() { return this.#settings.credentials }
 		get cache() { return this.#settings.cache }
@@ -87,18 +85,19 @@
 		get duplex() { return "half" }
 		clone() {
 			const data = copyBody(this);
-			const copy = new Request(this.#url, { method: this.#method, headers: this.#headers, redirect: this.#redirect, signal: this.#signal });
+			const copy = new Request(this.#url, { method: this.#method, headers: this.#headers, redirect: this.#redirect, signal: this.signal });
 			copy.#settings = { ...this.#settings };
 			setBody(copy, data);
 			return copy;
 		}
+		static { signalOf = (request) => request.#signal }
 	}
 
 	const isNullBody = (status) => status === 101 || status === 103 || status === 204 || status === 205 || status === 304;
 	let newResponse;
 	class Response extends Body {
 		#status = 200; #text = ""; #headers; #type = "default"; #url = ""; #redirected = false;
-		constructor(body = null, init) {
+		constructor(body = null, init = undefined) {
 			super();
 			this.#init(dictionary(init, "Response"));
 			if (body === null) return;
@@ -111,7 +110,7 @@
 			status = Number(status);
 			if (!(status >= 200 && status <= 599)) throw new RangeError("Response: the status must be between 200 and 599");
 			this.#status = Math.trunc(status);
-			if (headerValue(`${text}`) === null) throw new TypeError("Response: invalid statusText");
+			if (headerValue(`x${text}x`) === null) throw new TypeError("Response: invalid statusText");
 			this.#text = `${text}`;
 			this.#headers = new Headers(headers);
 		}
@@ -188,23 +187,27 @@
 	// caller of fetch.
 	const start = (input, init) => {
 		const request = new Request(input, init);
-		const { signal } = request;
-		signal.throwIfAborted();
+		const signal = signalOf(request);
+		signal?.throwIfAborted();
 		let headers = "";
 		for (const [name, value] of listOf(request.headers)) headers += `${name}\0${value}\0`;
 		const body = takeBody(request);
 		return new Promise((resolve, reject) => {
-			let cancel;
-			const aborted = () => {
-				reject(signal.reason);
-				cancel();
-			};
-			onAbort(signal, aborted);
+			let cancel, ended = () => {};
+			if (signal !== null) {
+				const { onAbort, offAbort } = use("events");
+				const aborted = () => {
+					reject(signal.reason);
+					cancel();
+				};
+				onAbort(signal, aborted);
+				ended = () => offAbort(signal, aborted);
+			}
 			cancel = send(request.method, request.url, headers, body, request.redirect, (raw) => {
-				offAbort(signal, aborted);
+				ended();
 				resolve(newResponse(raw, request));
 			}, (problem) => {
-				offAbort(signal, aborted);
+				ended();
 				reject(problem);
 			});
 		});
@@ -219,5 +222,5 @@
 			}
 		},
 	};
-	return { Headers, Request, Response, fetch: functions.fetch };
+	return { Request, Response, fetch: functions.fetch };
 })

@@ -1,7 +1,7 @@
 // Headers (https://fetch.spec.whatwg.org/#headers-class). A list of pairs with
 // names in lower case; what may stand in it the host decides.
-(function ({ use, headerName, headerValue }) {
-	const { readOnly, pairIterators, pairsOf } = use("webidl");
+(function ({ use, headerName, headerValue, readOnly }) {
+	const { pairIterators, pairsOf } = use("webidl");
 	let listOf, sortedOf, newHeaders;
 
 	const nameOf = (name) => {
@@ -17,7 +17,7 @@
 
 	class Headers {
 		#list = []; #immutable = false; #sorted = null;
-		constructor(init) {
+		constructor(init = undefined) {
 			if (init === undefined) return;
 			if (typeof init !== "object" && typeof init !== "function" || init === null) {
 				throw new TypeError("Headers: the argument must be an object or an iterable of pairs");

@@ -1,7 +1,6 @@
 // What a body needs of ReadableStream (https://streams.spec.whatwg.org): all its
 // data is there from the start, so a stream is one chunk, read or not.
-(function ({ use }) {
-	const { readOnly } = use("webidl");
+(function ({ readOnly }) {
 	const asyncIterator = Symbol.asyncIterator ?? Symbol.for("Symbol.asyncIterator");
 	const secret = {};
 	let newStream, isStream, takeStream, isDisturbed;

@@ -1,7 +1,7 @@
 // URL, URLSearchParams (https://url.spec.whatwg.org). A URL is kept as its parts,
 // which the host's parser makes.
-(function ({ use, parseURL, setURL, formDecode, formEncode, usv }) {
-	const { readOnly, pairIterators, pairsOf } = use("webidl");
+(function ({ use, parseURL, setURL, formDecode, formEncode, usv, readOnly }) {
+	const { pairIterators, pairsOf } = use("webidl");
 	const HREF = 0, PROTOCOL = 1, USERNAME = 2, PASSWORD = 3, HOST = 4, HOSTNAME = 5, PORT = 6, PATHNAME = 7, SEARCH = 8, HASH = 9, ORIGIN = 10;
 
 	let listOf, attach, refill;
@@ -92,7 +92,7 @@
 	};
 	class URL {
 		#parts; #params = null;
-		constructor(url, base) {
+		constructor(url, base = undefined) {
 			needs(arguments, 1, "URL");
 			url = `${url}`;
 			this.#parts = base === undefined ? parseURL(url) : parseURL(url, `${base}`);

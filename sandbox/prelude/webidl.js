@@ -12,16 +12,6 @@
 		return value;
 	};
 
-	// readOnly finishes classes: members are enumerable, the tag is a value.
-	const readOnly = (...classes) => {
-		for (const c of classes) {
-			for (const name of Object.getOwnPropertyNames(c.prototype)) {
-				if (name !== "constructor") Object.defineProperty(c.prototype, name, { enumerable: true });
-			}
-			Object.defineProperty(c.prototype, tag, { value: c.name, configurable: true });
-		}
-	};
-
 	// bytes is a copy of what an ArrayBuffer or a view on one holds, as an
 	// ArrayBuffer, or null for any other value.
 	const bytes = (value) => {
@@ -103,5 +93,5 @@
 		return pairs;
 	};
 
-	return { dictionary, readOnly, bytes, concat, pairIterators, pairsOf, encode };
+	return { dictionary, bytes, concat, pairIterators, pairsOf, encode };
 })
