@@ -63,7 +63,7 @@ const (
 	NeverSettles   Reason = "never_settles"   // the program awaits what nothing will settle
 	SourceLimit    Reason = "source_limit"    // the source is too large
 	ParameterLimit Reason = "parameter_limit" // parameters, of the execution or of a tools.invoke, are too large
-	InvokeLimit    Reason = "invoke_limit"    // too many or too deeply nested tools.invoke
+	InvokeLimit    Reason = "invoke_limit"    // too many or too deeply nested tools.invoke, or too many fetches
 	EngineFault    Reason = "engine_fault"    // the JavaScript engine itself failed
 )
 

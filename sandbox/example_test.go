@@ -78,3 +78,30 @@ func ExampleJob_invoke() {
 	// rates {"currency":"CHF"}
 	// 30 <nil>
 }
+
+func ExampleJob_fetch() {
+	pool, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pool.Close()
+
+	result, err := pool.Run(context.Background(), sandbox.Job{
+		Source: sandbox.Source{Code: `
+			const url = new URL("https://rates.example.com/v1/EUR");
+			url.searchParams.set("to", "CHF");
+			const response = await fetch(url);
+			if (!response.ok) throw new Error("the service answered " + response.status);
+			return (await response.json()).rate;`},
+		// An embedder would send the request here; runner does, by its egress policy.
+		Fetch: func(_ context.Context, req *sandbox.FetchRequest) (*sandbox.FetchResponse, error) {
+			fmt.Println(req.Method, req.URL)
+			return &sandbox.FetchResponse{Status: 200, Body: []byte(`{"rate":0.94}`)}, nil
+		},
+	})
+	fmt.Println(string(result.Value), err)
+	// Output:
+	// GET https://rates.example.com/v1/EUR?to=CHF
+	// 0.94 <nil>
+}

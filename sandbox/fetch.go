@@ -18,7 +18,7 @@ type FetchRequest struct {
 	URL    string      `json:"url"`
 	Header [][2]string `json:"header,omitempty"`
 	// Body is nil for none.
-	Body []byte `json:"body,omitempty"`
+	Body []byte `json:"body,omitzero"`
 	// Redirect is what to do about a redirect: follow it, fail (error), or return
 	// it as it is (manual).
 	Redirect string `json:"redirect"`

@@ -6,6 +6,14 @@ import (
 	"github.com/dop251/goja"
 )
 
+// The Web APIs differ from their standards in this: a body is read whole before
+// the program gets the response, and its ReadableStream, which can't be
+// constructed, has one chunk; modes, caches and credentials of requests are kept
+// and change nothing, as there is no origin; structuredClone transfers nothing;
+// crypto.subtle has digest, importKey, sign and verify, for HMAC only; TextDecoder
+// knows UTF-8, UTF-16 and windows-1252; console.table writes JSON; an exception in
+// an event listener fails the execution.
+
 // globals are the properties of the global object that don't exist before the
 // program touches them: most programs use few of them, and to make one takes
 // longer than a small program runs. Each says how it is made.

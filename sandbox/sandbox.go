@@ -4,19 +4,26 @@
 //
 // Start with [New], which gives a [Pool]; [Pool.Run] executes a [Job] and
 // [Pool.Check] only looks whether a [Source] parses. Inside, an execution goes
-// pool.go → execution.go → compile.go → realm.go → loop.go → failure.go.
+// pool.go → execution.go → compile.go → realm.go → loop.go → failure.go; what the
+// realm offers beside the language starts in globals.go and prelude.go.
 //
 // A source is the body of an async function with parameters, credentials,
 // require and tools in scope, or, where it has a default export, a module whose
 // default export is called with (parameters, {credentials, tools}). TypeScript is
-// accepted. The realm has the language as goja and esbuild give it, console,
-// timers, the common Web APIs, and a few modules to require (modules.go); it has
-// no file or process, and a network only by [Job.Fetch].
+// accepted. The realm has the language as goja and esbuild give it, and of the Web
+// APIs: console, timers, queueMicrotask, fetch with Headers, Request, Response and
+// FormData, Blob and File, URL and URLSearchParams, AbortController and
+// AbortSignal, Event and EventTarget, DOMException, TextEncoder and TextDecoder,
+// atob, btoa, structuredClone, crypto (random values, digests, HMAC), performance
+// and self. They follow their standards; where they don't, the field or the file
+// that makes them says so (globals.go, prelude). Of node there are Buffer
+// and a few modules to require (modules.go). It has no file or process, and no
+// network but what [Job.Fetch] gives it.
 //
 // What a program does that nobody awaits: a promise that rejects without a
 // handler leaves the result as it is and a line at level "error" in the logs;
-// an exception in a timer or a microtask fails the execution. Timers that are
-// still pending when the result is known are dropped.
+// an exception in a timer, a microtask or an event listener fails the execution.
+// Timers and requests that are still pending when the result is known are dropped.
 package sandbox
 
 import (

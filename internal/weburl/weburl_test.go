@@ -97,7 +97,7 @@ func TestParse(t *testing.T) {
 // TestParseInProportion pins that no input takes time by the square: nothing can
 // stop the parser.
 func TestParseInProportion(t *testing.T) {
-	const n = 1 << 20
+	const n = 1 << 17
 	for _, input := range []string{
 		"http://" + strings.Repeat("@", n) + "a/", "http://" + strings.Repeat(":", n) + "@a/", "http://a/" + strings.Repeat("../", n),
 		"http://a/" + strings.Repeat("a/", n), "http://" + strings.Repeat("a.", n), "http://" + strings.Repeat("1.", n), "http://" + strings.Repeat("ä", n),
@@ -106,7 +106,7 @@ func TestParseInProportion(t *testing.T) {
 	} {
 		start := time.Now()
 		weburl.Parse(input, nil)
-		require.Less(t, time.Since(start), 10*time.Second, "%.20s…", input) // by the square it is hours
+		require.Less(t, time.Since(start), 10*time.Second, "%.20s…", input) // by the square it is minutes
 	}
 }
 
