@@ -103,6 +103,11 @@ func TestModulesOracle(t *testing.T) {
 		t.Skip("node isn't installed: its answers in " + moduleCasesFile + " go unchecked")
 	}
 	require.NoError(t, err, "CI checks the answers against node")
+	version, err := exec.CommandContext(t.Context(), node, "--version").Output()
+	require.NoError(t, err)
+	if !strings.HasPrefix(string(version), "v20.") && os.Getenv("CI") == "" {
+		t.Skip("messages change with node's major version; the answers are those of node 20, this is " + strings.TrimSpace(string(version)))
+	}
 	cases := moduleCases(t)
 	sources := make([]string, len(cases))
 	for i, c := range cases {

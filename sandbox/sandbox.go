@@ -16,9 +16,9 @@
 // AbortSignal, Event and EventTarget, DOMException, TextEncoder and TextDecoder,
 // atob, btoa, structuredClone, crypto (random values, digests, HMAC), performance
 // and self. They follow their standards; where they don't, the field or the file
-// that makes them says so (globals.go, prelude). Some of node's modules can be required
-// (modules.go). It has no file and no process, and no network but what [Job.Fetch]
-// gives it.
+// that makes them says so (globals.go, prelude). Of node there are Buffer
+// and a few modules to require (modules.go). It has no file or process, and no
+// network but what [Job.Fetch] gives it.
 //
 // What a program does that nobody awaits: a promise that rejects without a
 // handler leaves the result as it is and a line at level "error" in the logs;
