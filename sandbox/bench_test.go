@@ -58,3 +58,20 @@ func BenchmarkBare(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAdditions is the most that the built-ins of ours cost: a program that
+// says eval gets them all.
+func BenchmarkAdditions(b *testing.B) {
+	pool, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pool.Close()
+	job := sandbox.Job{Source: sandbox.Source{Code: "return typeof eval"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := pool.Run(b.Context(), job); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

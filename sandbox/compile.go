@@ -26,8 +26,9 @@ const maxParameterLists = 8
 // once.
 type program struct {
 	places
-	module bool
-	code   *goja.Program
+	module    bool
+	code      *goja.Program
+	additions []*addition // the built-ins that it may use and the engine lacks
 }
 
 // syntaxFault is a fault in a source; line and column are the author's, or zero.
@@ -96,7 +97,7 @@ func (c *compiler) compile() (*program, error) {
 	}
 	if !c.typescript {
 		p, err := c.direct()
-		if err == nil || err == errUnbalanced || err.Error() == noPropertyEscapes {
+		if err == nil || err == errUnbalanced || strings.HasPrefix(err.Error(), badRegExp) {
 			return p, err
 		}
 	}
@@ -221,9 +222,10 @@ func (p *program) compile(tree *ast.Program) (err error) {
 			err = &syntaxFault{message: "the JavaScript engine's compiler failed on this source"}
 		}
 	}()
-	if fault := p.refuseProperties(tree); fault != nil {
+	if fault := p.expandProperties(tree); fault != nil {
 		return fault
 	}
+	p.additions = neededAdditions(p.generated)
 	p.code, err = goja.CompileAST(tree, false)
 	var syntax *goja.CompilerSyntaxError
 	if errors.As(err, &syntax) && syntax.File != nil {

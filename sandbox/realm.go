@@ -49,6 +49,9 @@ func (e *execution) openRealm() (a arguments, failure *errclass.Error) {
 	e.method(global, "clearInterval", e.clearTimer)
 	e.method(global, "queueMicrotask", e.queueMicrotask)
 	e.define(global, "console", e.newConsole())
+	if failure = e.addBuiltins(); failure != nil {
+		return a, failure
+	}
 
 	if a.parameters, failure = e.parse(e.job.Parameters, "parameters"); failure != nil {
 		return a, failure
