@@ -77,15 +77,15 @@ func neededAdditions(generated string) []*addition {
 	return needed
 }
 
-// runtimeCode are the ways to run a text.
-var runtimeCode = []string{"eval", "Function", ".constructor"}
+// runtimeCode are the ways to run a text that are worth paying for.
+var runtimeCode = []string{"eval", "Function(", ".constructor("}
 
 // interesting are the words that decide, without their marks.
 var interesting = sync.OnceValue(func() map[string]bool {
 	words := make(map[string]bool)
 	add := func(list []string) {
 		for _, w := range list {
-			words[strings.TrimSuffix(strings.TrimPrefix(w, "."), "()")] = true
+			words[strings.Trim(w, ".()")] = true
 		}
 	}
 	add(runtimeCode)
@@ -99,7 +99,7 @@ var interesting = sync.OnceValue(func() map[string]bool {
 
 // wordsOf returns the interesting words of a text: as they are, with a dot
 // before them where they are a property or a string, which a keyword isn't, and
-// with brackets behind them where they are called without an argument.
+// with a bracket or two behind them where they are called.
 func wordsOf(text string) map[string]bool {
 	known, found := interesting(), make(map[string]bool)
 	for i := 0; i < len(text); {
@@ -115,13 +115,17 @@ func wordsOf(text string) map[string]bool {
 		if !known[word] {
 			continue
 		}
-		found[word] = true
+		forms := []string{word}
 		if start > 0 && strings.IndexByte(".\"'`", text[start-1]) >= 0 {
-			found["."+word] = true
+			forms = append(forms, "."+word)
 		}
 		after := strings.TrimLeft(text[i:min(len(text), i+32)], " \t\r\n?.")
-		if rest, called := strings.CutPrefix(after, "("); called && strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n"), ")") {
-			found[word+"()"] = true
+		rest, called := strings.CutPrefix(after, "(")
+		bare := called && strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n"), ")")
+		for _, form := range forms {
+			found[form] = true
+			found[form+"("] = found[form+"("] || called
+			found[form+"()"] = found[form+"()"] || bare
 		}
 	}
 	return found
