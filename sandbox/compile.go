@@ -26,7 +26,8 @@ const maxParameterLists = 8
 // once.
 type program struct {
 	places
-	module    bool
+	module    bool // the program is loaded first, and gives the function to call
+	body      bool // a module that ours is: its function takes what a body sees
 	code      *goja.Program
 	additions []*addition // the built-ins that it may use and the engine lacks
 }
@@ -34,6 +35,7 @@ type program struct {
 // syntaxFault is a fault in a source; line and column are the author's, or zero.
 type syntaxFault struct {
 	message      string
+	file         string // of the bundle; empty for the source itself
 	line, column int
 }
 
@@ -41,6 +43,9 @@ func (f *syntaxFault) Error() string { return f.message }
 
 // failure is what the caller of Check and Run gets.
 func (f *syntaxFault) failure(name string) *errclass.Error {
+	if f.file != "" {
+		name = f.file
+	}
 	where := name
 	if f.line > 0 {
 		where = position{name, f.line, f.column}.String()
@@ -49,7 +54,7 @@ func (f *syntaxFault) failure(name string) *errclass.Error {
 }
 
 // compile turns a source into a program: as a body that goja takes as it is,
-// else as a body through esbuild, else as a module through esbuild.
+// else as a body through esbuild, else as a bundle.
 func compile(src Source) (*program, *errclass.Error) {
 	c := newCompiler(src)
 	p, err := c.compile()
@@ -65,6 +70,7 @@ func compile(src Source) (*program, *errclass.Error) {
 
 type compiler struct {
 	name, source string
+	dir, file    string // what imports may read, and where in it the source lies; no dir: no imports
 	entry        string
 	typescript   bool
 }
@@ -76,7 +82,7 @@ func newCompiler(src Source) *compiler {
 	sum := sha256.Sum256([]byte(code))
 	ext := path.Ext(src.Name)
 	return &compiler{
-		name: displayName(src.Name), source: code,
+		name: displayName(src.Name), source: code, dir: src.Dir, file: path.Clean(src.Name),
 		entry:      "tool_" + hex.EncodeToString(sum[:16]),
 		typescript: ext == ".ts" || ext == ".mts" || ext == ".cts",
 	}
@@ -92,21 +98,33 @@ func displayName(name string) string {
 }
 
 func (c *compiler) compile() (*program, error) {
-	if err := c.checkNesting(); err != nil {
-		return nil, err
+	p, b, err := c.read()
+	if err != nil || b == nil {
+		return p, err
 	}
+	return c.bundledProgram(b)
+}
+
+// bodyProgram compiles a source that is a body and imports nothing.
+func (c *compiler) bodyProgram() (*program, error) {
 	if !c.typescript {
 		p, err := c.direct()
 		if err == nil || err == errUnbalanced || strings.HasPrefix(err.Error(), badRegExp) {
 			return p, err
 		}
 	}
-	p, err := c.transformed()
+	return c.transformed()
+}
+
+// imports reports whether a body may import something there is.
+func (c *compiler) imports() bool {
+	return c.dir != "" && callsImport.MatchString(c.source)
+}
+
+// isModule reports whether a source is no body because it is a module.
+func (c *compiler) isModule(err error) bool {
 	var fault *syntaxFault
-	if errors.As(err, &fault) && c.looksLikeModule(fault) {
-		return c.moduleProgram()
-	}
-	return p, err
+	return errors.As(err, &fault) && c.looksLikeModule(fault)
 }
 
 // checkNesting refuses what a parser takes for ever for, or exhausts its stack
@@ -156,7 +174,7 @@ func beforeArrow(text string) bool {
 // faultAt is a fault at a byte of the source.
 func (c *compiler) faultAt(offset int, message string) *syntaxFault {
 	at := positionAt(c.source, offset)
-	return &syntaxFault{message, at.line, at.column}
+	return &syntaxFault{message: message, line: at.line, column: at.column}
 }
 
 // wrapped is the source as an expression: one async function. The first line of
@@ -241,5 +259,9 @@ func (p *program) fault(message string, line, column int) *syntaxFault {
 	if !ok {
 		return &syntaxFault{message: message}
 	}
-	return &syntaxFault{message, at.line, at.column}
+	fault := &syntaxFault{message: message, line: at.line, column: at.column}
+	if at.name != p.name {
+		fault.file = at.name
+	}
+	return fault
 }

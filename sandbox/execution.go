@@ -170,6 +170,9 @@ func (e *execution) call(a arguments) (*goja.Promise, *errclass.Error) {
 		return nil, errclass.Newf(errclass.SandboxError, errclass.Exception,
 			"the default export of %s is not a function but %s", e.program.name, kindOf(loading.Result()))
 	}
+	if e.program.body {
+		return e.callFunction(loading.Result(), a.parameters, a.credentials, a.require, a.tools)
+	}
 	scope := e.rt.NewObject()
 	e.define(scope, "credentials", a.credentials)
 	e.define(scope, "tools", a.tools)

@@ -47,10 +47,17 @@ type Options struct {
 type Source struct {
 	// Name stands in errors, as in "pricing.ts:3:14". It decides the language:
 	// TypeScript when it ends in .ts or .mts, else JavaScript, where TypeScript
-	// is tolerated. Defaults to "code".
+	// is tolerated. With Dir it may be a path in that folder; errors show its last
+	// element. Defaults to "code".
 	Name string
 	// Code is the text, in UTF-8.
 	Code string
+	// Dir is the absolute path of the folder that the source may import from: files
+	// by relative paths, packages in node_modules. Nothing outside is read, whatever
+	// dots or symbolic links say. The files are read when the source is compiled,
+	// 8 MiB of them at most; while the pool keeps what came of it, changes aren't
+	// seen. Empty: nothing can be imported.
+	Dir string
 }
 
 // Job is one execution. Everything in it is bytes, text or a callback.

@@ -43,7 +43,7 @@ func (c *compiler) transformed() (*program, error) {
 		result = api.Transform(text+noSourceMap, api.TransformOptions{
 			Loader: loader, Target: api.ESNext, Supported: gojaLacks, Sourcemap: api.SourceMapExternal,
 			SourcesContent: api.SourcesContentExclude, LegalComments: api.LegalCommentsNone,
-			LogLevel: api.LogLevelSilent, TsconfigRaw: "{}", Sourcefile: "tool",
+			LogLevel: api.LogLevelSilent, TsconfigRaw: "{}", Sourcefile: entryFile,
 		})
 		if len(result.Errors) == 0 {
 			break
@@ -93,9 +93,13 @@ func isEmpty(statement ast.Statement) bool {
 // esbuildFault places a message of esbuild's, which saw prefix bytes before the
 // source.
 func (c *compiler) esbuildFault(message api.Message, prefix int) *syntaxFault {
-	text := strings.TrimSuffix(message.Text, ".")
+	text := strings.ReplaceAll(strings.TrimSuffix(message.Text, "."), `"`+importSpace+":", `"`)
 	if message.Location == nil {
 		return &syntaxFault{message: text}
+	}
+	if file, imported := strings.CutPrefix(message.Location.File, importSpace+":"); imported {
+		column := utf16Column(message.Location.LineText, message.Location.Column+1)
+		return &syntaxFault{text, fileName(file), message.Location.Line, column}
 	}
 	p := places{name: c.name, source: c.source}
 	line, column := message.Location.Line, message.Location.Column+1
@@ -107,7 +111,7 @@ func (c *compiler) esbuildFault(message api.Message, prefix int) *syntaxFault {
 	}
 	column = utf16Column(lineOf(c.source, line), column)
 	at := p.clamp(line, column)
-	return &syntaxFault{text, at.line, at.column}
+	return &syntaxFault{text, "", at.line, at.column}
 }
 
 var importBefore = regexp.MustCompile(`\bimport\s+(type\s+)?$`)
@@ -131,85 +135,4 @@ func byteOffset(line string, column int) int {
 		}
 	}
 	return len(line)
-}
-
-// exportList is the one export statement that esbuild's bundler ends a module
-// with, whatever the author's own looked like.
-var exportList = regexp.MustCompile(`(?s)^export \{\n((?:  [^\s,;]+(?: as [^\s,;]+)?,?\n)+)\};\n*$`)
-
-var defaultExport = regexp.MustCompile(`(?m)^  (\S+) as default,?$|^  (default),?$`)
-
-// moduleProgram compiles a module: bundling (of this one file) brings its
-// exports into one known form, which then becomes an async function's return.
-func (c *compiler) moduleProgram() (*program, error) {
-	var result api.BuildResult
-	for _, loader := range c.loaders() {
-		result = api.Build(c.moduleOptions(loader))
-		if len(result.Errors) == 0 || strings.HasSuffix(result.Errors[0].Text, availableModules) {
-			break // TypeScript would drop an import that isn't used
-		}
-	}
-	if len(result.Errors) > 0 {
-		return nil, c.esbuildFault(result.Errors[0], 0)
-	}
-	var text string
-	var mapping []byte
-	for _, file := range result.OutputFiles {
-		if strings.HasSuffix(file.Path, ".map") {
-			mapping = file.Contents
-		} else {
-			text = string(file.Contents)
-		}
-	}
-	at := strings.LastIndex("\n"+text, "\nexport {\n")
-	if at < 0 {
-		return nil, errNoDefaultExport
-	}
-	exports := exportList.FindStringSubmatch(text[at:])
-	if exports == nil {
-		return nil, errNoDefaultExport
-	}
-	name := defaultExport.FindStringSubmatch(exports[1])
-	if name == nil {
-		return nil, errNoDefaultExport
-	}
-	smap, err := sourcemap.Parse("", mapping)
-	if err != nil {
-		return nil, err
-	}
-	head := `(async function ` + c.entry + `(require) {"use strict";`
-	p := &program{
-		places: places{
-			name: c.name, source: c.source, smap: smap, prefix: len(head),
-			generated: head + text[:at] + "return " + name[1] + ";\n})",
-		},
-		module: true,
-	}
-	return c.finish(p)
-}
-
-var errNoDefaultExport = &syntaxFault{message: "the module has no default export; write export default async (parameters, { credentials, tools }) => …"}
-
-func (c *compiler) moduleOptions(loader api.Loader) api.BuildOptions {
-	return api.BuildOptions{
-		Stdin:  &api.StdinOptions{Contents: c.source + noSourceMap, Sourcefile: "tool", Loader: loader},
-		Bundle: true, Write: false, Outfile: "/tool.js", AbsWorkingDir: "/", // bundling reads no file: every import is refused
-		Format: api.FormatESModule, Platform: api.PlatformNeutral, Target: api.ESNext, Supported: gojaLacks,
-		Sourcemap: api.SourceMapExternal, SourcesContent: api.SourcesContentExclude, LegalComments: api.LegalCommentsNone,
-		LogLevel: api.LogLevelSilent, TsconfigRaw: "{}",
-		Plugins: []api.Plugin{{Name: "imports", Setup: refuseImports}},
-	}
-}
-
-func refuseImports(build api.PluginBuild) {
-	build.OnResolve(api.OnResolveOptions{Filter: ".*"}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
-		switch args.Kind {
-		case api.ResolveEntryPoint:
-			return api.OnResolveResult{}, nil
-		case api.ResolveJSRequireCall, api.ResolveJSRequireResolve, api.ResolveJSDynamicImport:
-			// These may stand in code that never runs; require refuses when it does.
-			return api.OnResolveResult{Path: args.Path, External: true}, nil
-		}
-		return api.OnResolveResult{Errors: []api.Message{{Text: notAvailable(args.Path)}}}, nil
-	})
 }
