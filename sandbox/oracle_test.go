@@ -109,5 +109,6 @@ func outcome(t *testing.T, pool *sandbox.Pool, program string) string {
 	}
 	name, _, _ := strings.Cut(strings.TrimPrefix(failure.Detail, "Uncaught "), " (code:")
 	name, _, _ = strings.Cut(name, ":")
+	name, _, _ = strings.Cut(name, ";")
 	return "throws " + name
 }

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/dop251/goja/ast"
 	"github.com/evanw/esbuild/pkg/api"
@@ -122,17 +123,21 @@ func (c *compiler) looksLikeModule(fault *syntaxFault) bool {
 	if fault.message == `Unexpected "export"` {
 		return true
 	}
+	if !strings.HasPrefix(fault.message, "Unexpected") {
+		return false
+	}
 	line := lineOf(c.source, fault.line)
-	before := line[:byteOffset(line, fault.column)]
-	return strings.HasPrefix(fault.message, "Unexpected") && importBefore.MatchString(before)
+	return importBefore.MatchString(line[:byteOffset(line, fault.column)])
 }
 
 // byteOffset is the inverse of utf16Column, as an offset.
 func byteOffset(line string, column int) int {
-	for i := range line {
-		if utf16Column(line, i+1) >= column {
+	units := 1
+	for i, r := range line {
+		if units >= column {
 			return i
 		}
+		units += max(utf16.RuneLen(r), 1)
 	}
 	return len(line)
 }
