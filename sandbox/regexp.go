@@ -17,11 +17,15 @@ import (
 // badRegExp begins the message of a pattern that is refused here.
 const badRegExp = "Invalid regular expression: "
 
-// maxPattern bounds a rewritten pattern: one property may need 8 KB.
-const maxPattern = 1 << 20
+// maxPattern bounds a rewritten pattern: one property may need 10 KB. maxSets
+// bounds the properties and the operations on sets in it, each of which is work.
+const (
+	maxPattern = 1 << 20
+	maxSets    = 1000
+)
 
 var (
-	errPatternTooLong = errors.New("its property escapes stand for too many characters")
+	errPatternTooLong = errors.New("it has too many property escapes or operations on classes")
 	errProperty       = errors.New("Invalid property name")
 	errClass          = errors.New("Invalid character class")
 	errSetStrings     = errors.New(`classes can't hold strings (\q{…} and properties of strings) in the sandbox`)
@@ -122,6 +126,7 @@ type patternReader struct {
 	text  string
 	at    int
 	depth int
+	count int // of properties and operations
 	sets  bool
 	out   strings.Builder
 }
@@ -171,6 +176,9 @@ func (r *patternReader) property() error {
 
 // readProperty reads \p{…} or \P{…}.
 func (r *patternReader) readProperty() (runeSet, error) {
+	if r.count++; r.count > maxSets {
+		return nil, errPatternTooLong
+	}
 	negated := r.text[r.at+1] == 'P'
 	name, ok := strings.CutPrefix(r.text[r.at+2:], "{")
 	end := strings.IndexByte(name, '}')

@@ -92,6 +92,22 @@ func TestPropertiesAgainstNode(t *testing.T) {
 	}
 }
 
+// TestLargePatterns: what a pattern may cost is bounded.
+func TestLargePatterns(t *testing.T) {
+	eachIsolation(t, func(t *testing.T, pool *sandbox.Pool) {
+		for _, c := range []struct{ code, want string }{
+			{`return new RegExp("[" + "\\p{L}".repeat(900) + "]", "u").test("é")`, `true`},
+			{`return new RegExp("[\\p{L}" + "1b".repeat(100000) + "]", "u").test("1")`, `true`},
+			{`try { new RegExp("[" + "\\p{L}".repeat(1001) + "]", "u") } catch (e) { return e.name }`, `"SyntaxError"`},
+			{`try { new RegExp("[a" + "--b".repeat(100000) + "]", "v") } catch (e) { return e.name }`, `"SyntaxError"`},
+			{`try { new RegExp("\\p{L}".repeat(1000), "u") } catch (e) { return e.name }`, `"SyntaxError"`},
+			{`try { new RegExp("[".repeat(1000) + "]".repeat(1000), "v") } catch (e) { return e.name }`, `"SyntaxError"`},
+		} {
+			require.Equal(t, c.want, value(t, pool, code(c.code)), c.code)
+		}
+	})
+}
+
 // changedSince15 are the characters whose properties changed after Unicode 15.
 var changedSince15 = &unicode.RangeTable{R16: []unicode.Range16{
 	{Lo: 0x0295, Hi: 0x0295, Stride: 1},

@@ -42,18 +42,23 @@ func (r *patternReader) classSet() (set runeSet, negated bool, err error) {
 		var operand runeSet
 		switch {
 		case r.skip("]"):
-			return set, negated, nil
+			return set.union(nil), negated, nil
+		case r.count > maxSets:
+			return nil, false, errPatternTooLong
 		case r.sets && r.skip("--"):
+			r.count++
 			if operand, _, err = r.operand(); err == nil {
-				set = set.intersect(operand.complement())
+				set = set.union(nil).intersect(operand.complement())
 			}
 		case r.sets && r.skip("&&"):
+			r.count++
 			if operand, _, err = r.operand(); err == nil {
-				set = set.intersect(operand)
+				set = set.union(nil).intersect(operand)
 			}
 		default:
+			// Put in order at the end: a class may have a hundred thousand members.
 			if operand, err = r.classRange(); err == nil {
-				set = set.union(operand)
+				set = append(set, operand...)
 			}
 		}
 		if err != nil {
@@ -241,11 +246,11 @@ func (r *patternReader) strings() (set runeSet, single rune, err error) {
 		if char < 0 {
 			return nil, -1, errSetStrings
 		}
-		set = set.union(operand)
+		set = append(set, operand...)
 		switch {
 		case r.skip("|"):
 		case r.skip("}"):
-			return set, -1, nil
+			return set.union(nil), -1, nil
 		default:
 			return nil, -1, errSetStrings
 		}
