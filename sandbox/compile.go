@@ -255,6 +255,9 @@ func (p *program) compile(tree *ast.Program) (err error) {
 
 // fault places a message of goja's at the author's position.
 func (p *program) fault(message string, line, column int) *syntaxFault {
+	if message == "Invalid group" {
+		message = "Invalid group in a regular expression (modifiers, as in (?i:x), are not available)"
+	}
 	at, ok := p.author(line, column)
 	if !ok {
 		return &syntaxFault{message: message}

@@ -87,6 +87,8 @@ func TestSyntaxErrors(t *testing.T) {
 		{"pricing.ts", "const a: = 1", `pricing.ts:1:10: Unexpected "="`},
 		{"", "import fs from 'fs'\nexport default () => fs", `code:1:16: module "fs" is not available in the sandbox; available modules: (none)`},
 		{"", "import 'fs'", ""},
+		{"", "return /a(?i:b)/", "code:1:8: Invalid group in a regular expression (modifiers, as in (?i:x), are not available)"},
+		{"", "return /a/d", "code:1:8: Invalid flags supplied to RegExp constructor 'd'"},
 		{"", "import fs from 'fs'\nreturn 1", ""},
 		{"", "export * from './x'\nexport default () => 1", `code:1:15: module "./x" is not available in the sandbox; available modules: (none)`},
 		{"", "export const a = 1", "code: the module has no default export; write export default async (parameters, { credentials, tools }) => …"},

@@ -141,10 +141,8 @@ func (im *imports) load(args api.OnLoadArgs) (api.OnLoadResult, error) {
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	if loader != api.LoaderJSON {
 		file := &compiler{name: args.Path, source: text}
-		if err := file.checkNesting(); err != nil {
-			fault := *err.(*syntaxFault) //nolint:errorlint // checkNesting returns no other
-			fault.file = fileName(args.Path)
-			im.fault = &fault
+		if err := file.checkNesting(); errors.As(err, &im.fault) {
+			im.fault.file = fileName(args.Path)
 			return refuse("can't be imported")
 		}
 		text += noSourceMap
