@@ -9,8 +9,10 @@
 // A source is the body of an async function with parameters, credentials,
 // require and tools in scope, or, where it has a default export, a module whose
 // default export is called with (parameters, {credentials, tools}). TypeScript is
-// accepted. The realm has the language as goja and esbuild give it, console,
-// timers and queueMicrotask; it has no file, network, process or module.
+// accepted. The realm has the language as goja and esbuild give it and the
+// built-ins that they lack, console, timers and queueMicrotask; it has no file,
+// network or process. What a source imports is bundled before it runs, see
+// [Source.Dir].
 //
 // What a program does that nobody awaits: a promise that rejects without a
 // handler leaves the result as it is and a line at level "error" in the logs;
