@@ -158,7 +158,7 @@ func (r *Runner) compileJavaScript(t *tool) {
 	}
 	source := sandbox.Source{Name: "code", Code: t.def.Code}
 	if t.def.origin != nil {
-		source.Name = t.def.origin.codeName
+		source.Name, source.Dir = t.def.origin.codeName, t.def.origin.codeDir
 	}
 	limits := sandbox.Limits{MemoryMB: t.def.Configuration.MemoryLimitMB}
 	r.checkSource(t, source)

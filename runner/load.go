@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -38,7 +39,8 @@ func DefinitionSchema() []byte { return slices.Clone(definitionSchema) }
 // origin remembers where a definition was read, for faults found later.
 type origin struct {
 	doc      *document.Document
-	codeName string // what a source position is called, "code" for inline code
+	codeName string // "code" for inline code, else the file's path in codeDir
+	codeDir  string // the folder of a definition whose source is a file: what it may import
 }
 
 // Load reads the definitions in a file, or in all .yaml, .yml and .json files
@@ -139,13 +141,13 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func loadFile(path, name string) (*Definition, error) {
-	data, err := readFile(path)
+func loadFile(file, name string) (*Definition, error) {
+	data, err := readFile(file)
 	if err != nil {
 		return nil, err
 	}
-	if isSource(path) {
-		return sourceDefinition(filepath.Base(path), data), nil
+	if isSource(file) {
+		return sourceDefinition(file, data)
 	}
 	def, err := Parse(name, data)
 	if err != nil || def.CodeFile == "" {
@@ -155,12 +157,15 @@ func loadFile(path, name string) (*Definition, error) {
 		return nil, invalid("definition", []errclass.FieldError{
 			def.fault("/codeFile", "can't stand beside code: give one of the two")})
 	}
-	code, err := readBeside(path, def.CodeFile)
+	code, err := readBeside(file, def.CodeFile)
 	if err != nil {
 		return nil, invalid("definition", []errclass.FieldError{def.fault("/codeFile", err.Error())})
 	}
 	def.Code = string(code)
-	def.origin.codeName = filepath.Base(def.CodeFile)
+	def.origin.codeName = path.Clean(def.CodeFile)
+	if def.origin.codeDir, err = filepath.Abs(filepath.Dir(file)); err != nil {
+		return nil, err
+	}
 	return def, nil
 }
 
@@ -171,12 +176,17 @@ func isSource(path string) bool {
 // notInName is what a file's name may hold and a tool's may not.
 var notInName = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
 
-func sourceDefinition(file string, code []byte) *Definition {
+func sourceDefinition(path string, code []byte) (*Definition, error) {
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Base(path)
 	name := notInName.ReplaceAllString(strings.TrimSuffix(file, filepath.Ext(file)), "_")
 	return &Definition{
 		Name: name[:min(len(name), 64)], Type: JavaScript, Code: string(code),
-		origin: &origin{codeName: file},
-	}
+		origin: &origin{codeName: file, codeDir: dir},
+	}, nil
 }
 
 // decode checks doc against s and, where it holds, decodes it.

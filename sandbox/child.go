@@ -229,6 +229,11 @@ func (w *worker) run(o order, src Source) *report {
 	e := newExecution(ctx, w.pool, job)
 	defer e.cancel(nil)
 	e.key, e.calls = &o.key, w
+	e.openFolder = func(string) (folder, error) {
+		folder := hostFolder{w.link}
+		_, err := folder.ask(fileRequest{})
+		return folder, err
+	}
 	w.calls.last = 0 // none is in flight between jobs
 	e.logs.emit = func(line errclass.LogLine) {
 		_ = w.link.send(frameLog, func(dst []byte) []byte {
@@ -323,10 +328,49 @@ func (w *worker) call(ctx context.Context, call hostCall) func() ([]byte, *errcl
 			}
 			return a.value, nil
 		case <-ctx.Done():
-			w.mustSend(frameCancel, func(dst []byte) []byte { return binary.AppendUvarint(dst, call.id) })
+			w.cancelCall(call.id)
 			return nil, errclass.Classify(ctx.Err())
 		}
 	}
+}
+
+// cancelCall tells the host, unless its answer is here. The lock is held so that
+// no cancel is sent once pendingCalls has said that there is nothing pending.
+func (w *worker) cancelCall(id uint64) {
+	w.calls.Lock()
+	defer w.calls.Unlock()
+	if _, due := w.calls.pending[id]; due {
+		w.mustSend(frameCancel, func(dst []byte) []byte { return binary.AppendUvarint(dst, id) })
+	}
+}
+
+// hostFolder has the host read files: a child can't. It is used while a source is
+// compiled, when nothing else is on its way.
+type hostFolder struct{ link *link }
+
+func (h hostFolder) locate(name string) (string, error) {
+	data, err := h.ask(fileRequest{name: name})
+	return string(data), err
+}
+
+func (h hostFolder) read(name string, limit int) ([]byte, error) {
+	if limit <= 0 {
+		return nil, errTooLarge
+	}
+	return h.ask(fileRequest{name, limit})
+}
+
+func (h hostFolder) close() {}
+
+func (h hostFolder) ask(r fileRequest) ([]byte, error) {
+	if err := h.link.send(frameFile, r.append); err != nil {
+		os.Exit(2)
+	}
+	kind, payload, err := h.link.receive(maxFrame)
+	if err != nil || kind != frameFileAnswer {
+		os.Exit(2)
+	}
+	return parseFileAnswer(payload)
 }
 
 // mustSend ends the process where the host is gone.

@@ -26,13 +26,16 @@ const maxParameterLists = 8
 // once.
 type program struct {
 	places
-	module bool
-	code   *goja.Program
+	module    bool // the program is loaded first, and gives the function to call
+	body      bool // a module that ours is: its function takes what a body sees
+	code      *goja.Program
+	additions []*addition // the built-ins that it may use and the engine lacks
 }
 
 // syntaxFault is a fault in a source; line and column are the author's, or zero.
 type syntaxFault struct {
 	message      string
+	file         string // of the bundle; empty for the source itself
 	line, column int
 }
 
@@ -40,6 +43,9 @@ func (f *syntaxFault) Error() string { return f.message }
 
 // failure is what the caller of Check and Run gets.
 func (f *syntaxFault) failure(name string) *errclass.Error {
+	if f.file != "" {
+		name = f.file
+	}
 	where := name
 	if f.line > 0 {
 		where = position{name, f.line, f.column}.String()
@@ -48,9 +54,10 @@ func (f *syntaxFault) failure(name string) *errclass.Error {
 }
 
 // compile turns a source into a program: as a body that goja takes as it is,
-// else as a body through esbuild, else as a module through esbuild.
-func compile(src Source) (*program, *errclass.Error) {
+// else as a body through esbuild, else as a bundle.
+func compile(src Source, open func(dir string) (folder, error)) (*program, *errclass.Error) {
 	c := newCompiler(src)
+	c.open = open
 	p, err := c.compile()
 	if err == nil {
 		return p, nil
@@ -64,6 +71,8 @@ func compile(src Source) (*program, *errclass.Error) {
 
 type compiler struct {
 	name, source string
+	dir, file    string // what imports may read, and where in it the source lies; no dir: no imports
+	open         func(dir string) (folder, error)
 	entry        string
 	typescript   bool
 }
@@ -75,7 +84,7 @@ func newCompiler(src Source) *compiler {
 	sum := sha256.Sum256([]byte(code))
 	ext := path.Ext(src.Name)
 	return &compiler{
-		name: displayName(src.Name), source: code,
+		name: displayName(src.Name), source: code, dir: src.Dir, file: path.Clean(src.Name),
 		entry:      "tool_" + hex.EncodeToString(sum[:16]),
 		typescript: ext == ".ts" || ext == ".mts" || ext == ".cts",
 	}
@@ -91,21 +100,33 @@ func displayName(name string) string {
 }
 
 func (c *compiler) compile() (*program, error) {
-	if err := c.checkNesting(); err != nil {
-		return nil, err
+	p, b, err := c.read()
+	if err != nil || b == nil {
+		return p, err
 	}
+	return c.bundledProgram(b)
+}
+
+// bodyProgram compiles a source that is a body and imports nothing.
+func (c *compiler) bodyProgram() (*program, error) {
 	if !c.typescript {
 		p, err := c.direct()
-		if err == nil || err == errUnbalanced || err.Error() == noPropertyEscapes {
+		if err == nil || err == errUnbalanced || strings.HasPrefix(err.Error(), badRegExp) {
 			return p, err
 		}
 	}
-	p, err := c.transformed()
+	return c.transformed()
+}
+
+// imports reports whether a body may import something there is.
+func (c *compiler) imports() bool {
+	return c.dir != "" && callsImport.MatchString(c.source)
+}
+
+// isModule reports whether a source is no body because it is a module.
+func (c *compiler) isModule(err error) bool {
 	var fault *syntaxFault
-	if errors.As(err, &fault) && c.looksLikeModule(fault) {
-		return c.moduleProgram()
-	}
-	return p, err
+	return errors.As(err, &fault) && c.looksLikeModule(fault)
 }
 
 // checkNesting refuses what a parser takes for ever for, or exhausts its stack
@@ -155,7 +176,7 @@ func beforeArrow(text string) bool {
 // faultAt is a fault at a byte of the source.
 func (c *compiler) faultAt(offset int, message string) *syntaxFault {
 	at := positionAt(c.source, offset)
-	return &syntaxFault{message, at.line, at.column}
+	return &syntaxFault{message: message, line: at.line, column: at.column}
 }
 
 // wrapped is the source as an expression: one async function. The first line of
@@ -221,9 +242,10 @@ func (p *program) compile(tree *ast.Program) (err error) {
 			err = &syntaxFault{message: "the JavaScript engine's compiler failed on this source"}
 		}
 	}()
-	if fault := p.refuseProperties(tree); fault != nil {
+	if fault := p.expandProperties(tree); fault != nil {
 		return fault
 	}
+	p.additions = neededAdditions(p.generated)
 	p.code, err = goja.CompileAST(tree, false)
 	var syntax *goja.CompilerSyntaxError
 	if errors.As(err, &syntax) && syntax.File != nil {
@@ -235,9 +257,16 @@ func (p *program) compile(tree *ast.Program) (err error) {
 
 // fault places a message of goja's at the author's position.
 func (p *program) fault(message string, line, column int) *syntaxFault {
+	if message == "Invalid group" {
+		message = "Invalid group in a regular expression (modifiers, as in (?i:x), are not available)"
+	}
 	at, ok := p.author(line, column)
 	if !ok {
 		return &syntaxFault{message: message}
 	}
-	return &syntaxFault{message, at.line, at.column}
+	fault := &syntaxFault{message: message, line: at.line, column: at.column}
+	if at.name != p.name {
+		fault.file = at.name
+	}
+	return fault
 }

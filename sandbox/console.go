@@ -126,7 +126,7 @@ func (e *execution) inspect(value goja.Value) string {
 		return e.text(value, e.lineBytes())
 	}
 	if isError(object) {
-		message, frames := e.describe(object), e.frames(e.stackOf(object))
+		message, frames := e.describe(object)+e.behind(object, nil), e.frames(e.stackOf(object))
 		if len(frames) == 0 {
 			return message
 		}

@@ -26,6 +26,8 @@ type execution struct {
 	key      *sourceKey // of the source, where somebody knows it already
 	compiled func()     // called, where set, once the source is compiled
 	calls    caller
+	// openFolder opens the source's folder for its imports.
+	openFolder func(dir string) (folder, error)
 
 	limit time.Duration // from the start to the deadline; zero without one
 	where string        // what the program was doing when it was stopped
@@ -60,7 +62,7 @@ func newExecution(ctx context.Context, p *Pool, job Job) *execution {
 		pool: p, job: job, finished: make(chan outcome, 1), gone: make(chan struct{}),
 		logs: logBook{left: job.Limits.LogBytes},
 	}
-	e.calls = direct{&e.job}
+	e.calls, e.openFolder = direct{&e.job}, openDisk
 	if deadline, ok := ctx.Deadline(); ok {
 		e.limit = max(time.Until(deadline), 0)
 	}
@@ -114,12 +116,12 @@ func (e *execution) load() *errclass.Error {
 	if e.program = e.pool.programs.get(*e.key); e.program != nil {
 		return nil
 	}
-	program, failure := compile(e.job.Source)
+	program, failure := compile(e.job.Source, e.openFolder)
 	if failure != nil {
 		return failure
 	}
 	e.program = program
-	e.pool.programs.put(*e.key, len(e.job.Source.Code), program)
+	e.pool.programs.put(*e.key, max(len(e.job.Source.Code), len(program.generated)), program)
 	if e.compiled != nil {
 		e.compiled()
 	}
@@ -182,6 +184,9 @@ func (e *execution) call(a arguments) (*goja.Promise, *errclass.Error) {
 	if _, ok := goja.AssertFunction(loading.Result()); !ok {
 		return nil, errclass.Newf(errclass.SandboxError, errclass.Exception,
 			"the default export of %s is not a function but %s", e.program.name, kindOf(loading.Result()))
+	}
+	if e.program.body {
+		return e.callFunction(loading.Result(), a.parameters, a.credentials, a.require, a.tools)
 	}
 	scope := e.rt.NewObject()
 	e.define(scope, "credentials", a.credentials)

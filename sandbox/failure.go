@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -109,17 +111,16 @@ func (e *execution) uncaught(value goja.Value, stack []goja.StackFrame) *errclas
 		failure.Stack = frames
 		return &failure
 	}
-	where := ""
-	if at, ok := e.topFrame(stack); ok {
-		where = " (" + at.String() + ")"
-	}
-	text := "Uncaught " + e.inspectThrown(value)
+	where := e.topPlace(stack)
+	limit := min(e.job.Limits.ErrorBytes, maxDetail-len(where))
+	var text string
 	if object != nil && isError(object) {
-		text = e.describe(object)
+		text = cut(e.describe(object), limit)
+		text += where + cut(e.behind(object, nil), limit-len(text))
+	} else {
+		text = cut("Uncaught "+e.inspectThrown(value), limit) + where
 	}
-	text = withoutPointers(text)
-	text = cut(text, min(e.job.Limits.ErrorBytes, maxDetail-len(where)))
-	failure := errclass.New(errclass.SandboxError, errclass.Exception, text+where)
+	failure := errclass.New(errclass.SandboxError, errclass.Exception, withoutPointers(text))
 	failure.Stack = frames
 	return failure
 }
@@ -133,6 +134,66 @@ func withoutPointers(text string) string {
 		return text
 	}
 	return unconvertible.ReplaceAllString(text, "Cannot convert object to primitive value")
+}
+
+// topPlace is the innermost place of a stack, for the end of a message.
+func (e *execution) topPlace(stack []goja.StackFrame) string {
+	if at, ok := e.topFrame(stack); ok {
+		return " (" + at.String() + ")"
+	}
+	return ""
+}
+
+const (
+	maxBehind  = 3 // causes of causes that are shown
+	maxMembers = 5 // errors of an AggregateError that are shown
+)
+
+// behind renders an error's cause and, of an AggregateError, its errors; above
+// are the errors that this one stands behind.
+func (e *execution) behind(object *goja.Object, above []*goja.Object) string {
+	above = append(slices.Clip(above), object)
+	var b strings.Builder
+	if cause := e.read(object, "cause"); cause != nil && !goja.IsUndefined(cause) {
+		b.WriteString("; cause: " + e.member(cause, above))
+	}
+	if list, ok := e.read(object, "errors").(*goja.Object); ok && list.ExportType() != proxyType && list.ClassName() == "Array" {
+		n := 0
+		if length := e.read(list, "length"); length != nil {
+			n = int(length.ToInteger())
+		}
+		for i := range min(n, maxMembers) {
+			if value := e.read(list, strconv.Itoa(i)); value != nil {
+				fmt.Fprintf(&b, "; errors[%d]: %s", i, e.member(value, above))
+			}
+		}
+		if n > maxMembers {
+			fmt.Fprintf(&b, "; and %d more", n-maxMembers)
+		}
+	}
+	return b.String()
+}
+
+// member renders what stands behind an error.
+func (e *execution) member(value goja.Value, above []*goja.Object) string {
+	object, ok := value.(*goja.Object)
+	if !ok || !isError(object) {
+		return e.inspectThrown(value)
+	}
+	text := e.describe(object) + e.topPlace(e.stackOf(object))
+	switch {
+	case slices.Contains(above, object):
+		return "an error above"
+	case len(above) < maxBehind:
+		text += e.behind(object, above)
+	}
+	return text
+}
+
+// read reads a property: nil when there is none, or when it throws.
+func (e *execution) read(object *goja.Object, name string) (value goja.Value) {
+	e.rt.Try(func() { value = object.Get(name) })
+	return value
 }
 
 var (
@@ -179,18 +240,15 @@ func (e *execution) describe(object *goja.Object) string {
 
 // property reads a property as text: empty when there is none, when it throws,
 // and when it is no text.
-func (e *execution) property(object *goja.Object, name string) (text string) {
-	e.rt.Try(func() {
-		value := object.Get(name)
-		if value == nil || goja.IsUndefined(value) || goja.IsNull(value) {
-			return
-		}
-		if _, ok := value.(*goja.Object); ok {
-			return
-		}
-		text = e.text(value, e.job.Limits.ErrorBytes)
-	})
-	return text
+func (e *execution) property(object *goja.Object, name string) string {
+	value := e.read(object, name)
+	if value == nil || goja.IsUndefined(value) || goja.IsNull(value) {
+		return ""
+	}
+	if _, ok := value.(*goja.Object); ok {
+		return ""
+	}
+	return e.text(value, e.job.Limits.ErrorBytes)
 }
 
 // inspectThrown renders a thrown value that is no Error.
@@ -293,6 +351,10 @@ func (e *execution) frames(stack []goja.StackFrame) []string {
 			frames = append(frames, at.String())
 		default:
 			if e.program.module && name == "tool_default" {
+				if e.program.body {
+					frames = append(frames, at.String())
+					continue
+				}
 				name = "default"
 			}
 			frames = append(frames, errclass.OneLine(name, 100)+" ("+at.String()+")")

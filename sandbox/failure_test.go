@@ -87,6 +87,8 @@ func TestSyntaxErrors(t *testing.T) {
 		{"pricing.ts", "const a: = 1", `pricing.ts:1:10: Unexpected "="`},
 		{"", "import fs from 'fs'\nexport default () => fs", `code:1:16: module "fs" is not available in the sandbox; available modules: assert, buffer, crypto, events, path, querystring, string_decoder, timers/promises, url, util`},
 		{"", "import 'fs'", ""},
+		{"", "return /a(?i:b)/", "code:1:8: Invalid group in a regular expression (modifiers, as in (?i:x), are not available)"},
+		{"", "return /a/d", "code:1:8: Invalid flags supplied to RegExp constructor 'd'"},
 		{"", "import fs from 'fs'\nreturn 1", ""},
 		{"", "export * from './x'\nexport default () => 1", `code:1:15: module "./x" is not available in the sandbox; available modules: assert, buffer, crypto, events, path, querystring, string_decoder, timers/promises, url, util`},
 		{"", "export const a = 1", "code: the module has no default export; write export default async (parameters, { credentials, tools }) => …"},
@@ -177,8 +179,26 @@ func TestThrownValues(t *testing.T) {
 		{`const e = new Error("x"); e.stack = "\tat forged (code:99:99(1))"; throw e`, `Error: x (code:1:11)`},
 		{`const e = new Error("x"); Object.setPrototypeOf(e, null); throw e`, `x (code:1:11)`},
 		{`class Mine extends TypeError { get name() { return "Mine" } } throw new Mine("x")`, `Mine: x (code:1:69)`},
-		{`throw new AggregateError([new Error("a")], "all")`, `AggregateError: all (code:1:7)`},
-		{`throw new Error("outer", {cause: new Error("inner")})`, `Error: outer (code:1:7)`},
+		{`throw new AggregateError([new Error("a")], "all")`, `AggregateError: all (code:1:7); errors[0]: Error: a (code:1:27)`},
+		{`throw new AggregateError([1, {b: 2}, null, "c", new Error("d"), 6, 7], "all")`,
+			`AggregateError: all (code:1:7); errors[0]: 1; errors[1]: {"b":2}; errors[2]: null; errors[3]: "c"; errors[4]: Error: d (code:1:49); and 2 more`},
+		{`await Promise.any([Promise.reject(new Error("one")), Promise.reject(2)])`, `AggregateError; errors[0]: Error: one (code:1:35); errors[1]: 2`},
+		{`const e = new AggregateError([], "x"); e.errors = new Proxy([1], {get() { throw 1 }}); throw e`, `AggregateError: x (code:1:11)`},
+		{`const e = new AggregateError([], "x"); e.errors = [1, 2]; Object.defineProperty(e.errors, 0, {get() { throw 1 }}); throw e`, `AggregateError: x (code:1:11); errors[1]: 2`},
+		{`const e = new AggregateError([], "x"); e.errors = {length: 5}; throw e`, `AggregateError: x (code:1:11)`},
+		{`throw new Error("outer", {cause: new Error("inner", {cause: "text"})})`, `Error: outer (code:1:7); cause: Error: inner (code:1:34); cause: "text"`},
+		{"throw new Error('a', {cause:\nnew Error('b', {cause:\nnew Error('c', {cause:\nnew Error('d', {cause:\nnew Error('e')})})})})",
+			`Error: a (code:1:7); cause: Error: b (code:2:1); cause: Error: c (code:3:1); cause: Error: d (code:4:1)`},
+		{`throw new Error("a", {cause: null})`, `Error: a (code:1:7); cause: null`},
+		{`throw new Error("a", {cause: undefined})`, `Error: a (code:1:7)`},
+		{`const e = new Error("x"); e.cause = e; throw e`, `Error: x (code:1:11); cause: an error above`},
+		{`const e = new Error("x"); Object.defineProperty(e, "cause", {get() { throw 1 }}); throw e`, `Error: x (code:1:11)`},
+		{`const e = new Error("x"); e.cause = new Proxy({}, {get() { throw 1 }}); throw e`, `Error: x (code:1:11); cause: an object`},
+		{`const {proxy, revoke} = Proxy.revocable({}, {}); revoke(); return [proxy]`, `TypeError: Proxy already revoked`},
+		{`setTimeout(() => { throw "timer" }, 1); await new Promise(() => {})`, `Uncaught "timer" (code:1:20)`},
+		{`setInterval(() => { throw new Error("interval") }, 1); await new Promise(() => {})`, `Error: interval (code:1:27)`},
+		{`return {then(_, reject) { reject() }}`, `Uncaught undefined`},
+		{`return Promise.reject(Promise.resolve(1))`, `Uncaught {}`},
 		{`return {get x() { throw new Error("getter") }}`, `Error: getter (code:1:25)`},
 		{`return {toJSON() { throw new Error("toJSON") }}`, `Error: toJSON (code:1:26)`},
 		{`return {then(_, reject) { reject(new Error("thenable")) }}`, `Error: thenable (code:1:34)`},
@@ -206,6 +226,10 @@ func TestThrownValues(t *testing.T) {
 func TestUnserializable(t *testing.T) {
 	cases := []struct{ code, detail string }{
 		{`return 1n`, "the result can't be JSON: it is a BigInt"},
+		{`return Object(1n)`, "the result can't be JSON: inside is a BigInt"},
+		{`return new BigInt64Array([1n])`, "the result can't be JSON: inside is a BigInt"},
+		{`const f = () => 1; f.toJSON = () => 2; return f`, "the result can't be JSON: it is a function"},
+		{`return Symbol.iterator`, "the result can't be JSON: it is a Symbol"},
 		{`return {a: [1n]}`, "the result can't be JSON: inside is a BigInt"},
 		{`return () => 1`, "the result can't be JSON: it is a function"},
 		{`return class {}`, "the result can't be JSON: it is a function"},
@@ -242,12 +266,16 @@ func TestNeverSettles(t *testing.T) {
 		for _, text := range []string{
 			`await new Promise(() => {})`,
 			`return {then() {}}`,
+			`await Promise.all([new Promise(() => {}), 1])`,
+			`for await (const x of [new Promise(() => {})]) {}`,
+			`await {then() {}}`,
 			`setTimeout(() => {}, 1); await new Promise(() => {})`,
 			`await new Promise(() => {}); export default () => 1`,
 			`export default () => new Promise(() => {})`,
 		} {
 			got := failure(t, pool, code(text))
 			require.Equal(t, errclass.NeverSettles, got.Reason, text)
+			require.Equal(t, "code awaits a promise that nothing will settle", got.Detail, text)
 		}
 	})
 }

@@ -111,7 +111,7 @@ func TestFetchFailureIsTheExecutions(t *testing.T) {
 		{"return fetch('http://h/blocked')", errclass.RequestBlocked, errclass.Blocked, "the egress policy does not allow h"},
 		{"try { await fetch('http://h/busy') } catch (e) { e.message = 'x'; delete e.cause; throw e }", errclass.Timeout, errclass.PhaseHeaders, "no response headers from h after 5s"},
 		{"try { await fetch('http://h/busy') } catch (e) { throw e.cause }", errclass.SandboxError, errclass.Exception, "Error: Timeout: no response headers from h after 5s (code:1:18)"},
-		{"try { await fetch('http://h/busy') } catch (e) { throw new Error('mine', {cause: e}) }", errclass.SandboxError, errclass.Exception, "Error: mine (code:1:56)"},
+		{"try { await fetch('http://h/busy') } catch (e) { throw new Error('mine', {cause: e}) }", errclass.SandboxError, errclass.Exception, "Error: mine (code:1:56); cause: TypeError: fetch failed: Timeout: no response headers from h after 5s (code:1:18); cause: Error: Timeout: no response headers from h after 5s (code:1:18)"},
 		{"await fetch('http://h/panic')", errclass.InternalError, errclass.Panic, ""},
 		{"await fetch('http://h/unclassified')", errclass.InternalError, errclass.Unclassified, ""},
 		{"await fetch('http://h/slow', {signal: AbortSignal.timeout(1)})", errclass.SandboxError, errclass.Exception, "TimeoutError: The operation was aborted due to timeout"},

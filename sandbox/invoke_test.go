@@ -88,7 +88,7 @@ func TestInvokeFailureIsTheExecutions(t *testing.T) {
 		{"await tools.invoke('unclassified')", errclass.InternalError, errclass.Unclassified, `tool "unclassified"`},
 		{"await tools.invoke('panic')", errclass.InternalError, errclass.Panic, `tool "panic"`},
 		{"await tools.invoke('invalid')", errclass.InternalError, errclass.Unclassified, ``},
-		{"try { await tools.invoke('busy') } catch (e) { throw new Error('mine', {cause: e}) }", errclass.SandboxError, errclass.Exception, "Error: mine (code:1:54)"},
+		{"try { await tools.invoke('busy') } catch (e) { throw new Error('mine', {cause: e}) }", errclass.SandboxError, errclass.Exception, "Error: mine (code:1:54); cause: ToolError: HTTP error: 429 Too Many Requests (code:1:25)"},
 		{"const e = new Error('HTTP error: 429'); e.name = 'ToolError'; e.class = 'http_error'; e.reason = 'rate_limit'; throw e", errclass.SandboxError, errclass.Exception, "ToolError: HTTP error: 429 (code:1:11)"},
 		{"try { await tools.invoke('busy') } catch (e) { throw Object.create(e) }", errclass.SandboxError, errclass.Exception, ""},
 		{"try { await tools.invoke('busy') } catch (e) { throw new Proxy(e, {}) }", errclass.SandboxError, errclass.Exception, ""},

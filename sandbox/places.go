@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -39,11 +40,14 @@ func (p *places) author(line, column int) (position, bool) {
 	if p.smap == nil {
 		return p.clamp(line, column), true
 	}
-	_, _, line, zeroColumn, ok := p.smap.Source(line, column-1)
+	file, _, line, zeroColumn, ok := p.smap.Source(line, column-1)
 	if !ok {
 		return position{}, false
 	}
 	column = zeroColumn + 1
+	if path, imported := strings.CutPrefix(file, importSpace+":"); imported {
+		return position{fileName(path), line, column}, true
+	}
 	if line == 1 {
 		column -= p.mapPrefix
 	}

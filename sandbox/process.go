@@ -165,6 +165,7 @@ type run struct {
 	limit time.Duration
 	job   *Job
 	check bool
+	files hostFiles
 
 	logs    logBook
 	started bool // the source is compiled
@@ -196,6 +197,7 @@ func (r *run) execute() ([]byte, *errclass.Error) {
 	for _, cancel := range r.cancels {
 		cancel()
 	}
+	r.files.close()
 	return value, failure
 }
 
@@ -227,6 +229,8 @@ func (r *run) converse() ([]byte, *errclass.Error) {
 			err = r.cancelCall(payload)
 		case frameUnknown:
 			err = r.sendSource()
+		case frameFile:
+			err = r.file(payload)
 		case frameStarted:
 			r.started = true
 		case frameResult:
@@ -275,6 +279,57 @@ func (r *run) begin() error {
 func (r *run) sendSource() error {
 	r.started = false
 	return r.child.link.send(frameSource, func(dst []byte) []byte { return appendSource(dst, r.job.Source) })
+}
+
+// hostFiles is what a child has been given of its source's folder.
+type hostFiles struct {
+	folder  folder
+	asked   int
+	granted int // bytes
+}
+
+func (h *hostFiles) close() {
+	if h.folder != nil {
+		h.folder.close()
+	}
+}
+
+const (
+	// maxFileRequests bounds what resolving imports asks: each may try many names.
+	maxFileRequests = 50 * maxBundleFiles
+	// maxFileBytes bounds what is read for one source: its bundle, which may have to
+	// be made for two languages, and what describes packages.
+	maxFileBytes = 4 * maxBundleBytes
+)
+
+// file answers a question about a file that the source imports.
+func (r *run) file(payload []byte) error {
+	request, err := parseFileRequest(payload)
+	if err != nil {
+		return err
+	}
+	h := &r.files
+	h.asked++
+	if r.job.Source.Dir == "" || h.asked > maxFileRequests || request.limit > maxBundleBytes || h.granted > maxFileBytes {
+		return errProtocol
+	}
+	if h.folder == nil {
+		h.folder, err = openDisk(r.job.Source.Dir)
+	}
+	var data []byte
+	switch {
+	case err != nil:
+		err = errNoFolder
+	case request.name == "": // whether there is one
+	case request.limit == 0:
+		var name string
+		name, err = h.folder.locate(request.name)
+		data = []byte(name)
+	default:
+		data, err = h.folder.read(request.name, request.limit)
+		h.granted += len(data)
+	}
+	return r.child.link.send(frameFileAnswer, func(dst []byte) []byte { return appendFileAnswer(dst, data, err) })
 }
 
 // log takes a line within this host's own budget.

@@ -54,6 +54,9 @@ func (e *execution) openRealm() (a arguments, failure *errclass.Error) {
 	if err := e.openGlobals(); err != nil {
 		return a, engineFault(err)
 	}
+	if failure = e.addBuiltins(); failure != nil {
+		return a, failure
+	}
 
 	if a.parameters, failure = e.parse(e.job.Parameters, "parameters"); failure != nil {
 		return a, failure

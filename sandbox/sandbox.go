@@ -10,7 +10,8 @@
 // A source is the body of an async function with parameters, credentials,
 // require and tools in scope, or, where it has a default export, a module whose
 // default export is called with (parameters, {credentials, tools}). TypeScript is
-// accepted. The realm has the language as goja and esbuild give it, and of the Web
+// accepted. The realm has the language as goja and esbuild give it and the
+// built-ins that they lack, and of the Web
 // APIs: console, timers, queueMicrotask, fetch with Headers, Request, Response and
 // FormData, Blob and File, URL and URLSearchParams, AbortController and
 // AbortSignal, Event and EventTarget, DOMException, TextEncoder and TextDecoder,
@@ -18,7 +19,8 @@
 // and self. They follow their standards; where they don't, the field or the file
 // that makes them says so (globals.go, prelude). Of node there are Buffer
 // and a few modules to require (modules.go). It has no file or process, and no
-// network but what [Job.Fetch] gives it.
+// network but what [Job.Fetch] gives it. What a source imports is bundled before it
+// runs, see [Source.Dir].
 //
 // What a program does that nobody awaits: a promise that rejects without a
 // handler leaves the result as it is and a line at level "error" in the logs;
@@ -91,10 +93,17 @@ func (o Options) Validate() error {
 type Source struct {
 	// Name stands in errors, as in "pricing.ts:3:14". It decides the language:
 	// TypeScript when it ends in .ts or .mts, else JavaScript, where TypeScript
-	// is tolerated. Defaults to "code".
+	// is tolerated. With Dir it may be a path in that folder; errors show its last
+	// element. Defaults to "code".
 	Name string
 	// Code is the text, in UTF-8.
 	Code string
+	// Dir is the absolute path of the folder that the source may import from: files
+	// by relative paths, packages in node_modules. Nothing outside is read, whatever
+	// dots or symbolic links say. The files are read when the source is compiled,
+	// 8 MiB of them at most; while the pool keeps what came of it, changes aren't
+	// seen. Empty: nothing can be imported.
+	Dir string
 }
 
 // Job is one execution. Everything in it is bytes, text or a callback.

@@ -3,8 +3,8 @@ package sandbox
 import (
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/dop251/goja/ast"
 	"github.com/evanw/esbuild/pkg/api"
@@ -44,7 +44,7 @@ func (c *compiler) transformed() (*program, error) {
 		result = api.Transform(text+noSourceMap, api.TransformOptions{
 			Loader: loader, Target: api.ESNext, Supported: gojaLacks, Sourcemap: api.SourceMapExternal,
 			SourcesContent: api.SourcesContentExclude, LegalComments: api.LegalCommentsNone,
-			LogLevel: api.LogLevelSilent, TsconfigRaw: "{}", Sourcefile: "tool",
+			LogLevel: api.LogLevelSilent, TsconfigRaw: "{}", Sourcefile: entryFile,
 		})
 		if len(result.Errors) == 0 {
 			break
@@ -94,9 +94,13 @@ func isEmpty(statement ast.Statement) bool {
 // esbuildFault places a message of esbuild's, which saw prefix bytes before the
 // source.
 func (c *compiler) esbuildFault(message api.Message, prefix int) *syntaxFault {
-	text := strings.TrimSuffix(message.Text, ".")
+	text := strings.ReplaceAll(strings.TrimSuffix(message.Text, "."), `"`+importSpace+":", `"`)
 	if message.Location == nil {
 		return &syntaxFault{message: text}
+	}
+	if file, imported := strings.CutPrefix(message.Location.File, importSpace+":"); imported {
+		column := utf16Column(message.Location.LineText, message.Location.Column+1)
+		return &syntaxFault{text, fileName(file), message.Location.Line, column}
 	}
 	p := places{name: c.name, source: c.source}
 	line, column := message.Location.Line, message.Location.Column+1
@@ -108,7 +112,7 @@ func (c *compiler) esbuildFault(message api.Message, prefix int) *syntaxFault {
 	}
 	column = utf16Column(lineOf(c.source, line), column)
 	at := p.clamp(line, column)
-	return &syntaxFault{text, at.line, at.column}
+	return &syntaxFault{text, "", at.line, at.column}
 }
 
 var importBefore = regexp.MustCompile(`\bimport\s+(type\s+)?$`)
@@ -119,107 +123,21 @@ func (c *compiler) looksLikeModule(fault *syntaxFault) bool {
 	if fault.message == `Unexpected "export"` {
 		return true
 	}
+	if !strings.HasPrefix(fault.message, "Unexpected") {
+		return false
+	}
 	line := lineOf(c.source, fault.line)
-	before := line[:byteOffset(line, fault.column)]
-	return strings.HasPrefix(fault.message, "Unexpected") && importBefore.MatchString(before)
+	return importBefore.MatchString(line[:byteOffset(line, fault.column)])
 }
 
 // byteOffset is the inverse of utf16Column, as an offset.
 func byteOffset(line string, column int) int {
-	for i := range line {
-		if utf16Column(line, i+1) >= column {
+	units := 1
+	for i, r := range line {
+		if units >= column {
 			return i
 		}
+		units += max(utf16.RuneLen(r), 1)
 	}
 	return len(line)
-}
-
-// exportList is the one export statement that esbuild's bundler ends a module
-// with, whatever the author's own looked like.
-var exportList = regexp.MustCompile(`(?s)^export \{\n((?:  [^\s,;]+(?: as [^\s,;]+)?,?\n)+)\};\n*$`)
-
-var defaultExport = regexp.MustCompile(`(?m)^  (\S+) as default,?$|^  (default),?$`)
-
-// moduleProgram compiles a module: bundling (of this one file) brings its
-// exports into one known form, which then becomes an async function's return.
-func (c *compiler) moduleProgram() (*program, error) {
-	var result api.BuildResult
-	for _, loader := range c.loaders() {
-		result = api.Build(c.moduleOptions(loader))
-		if len(result.Errors) == 0 || strings.HasSuffix(result.Errors[0].Text, availableModules) {
-			break // TypeScript would drop an import that isn't used
-		}
-	}
-	if len(result.Errors) > 0 {
-		return nil, c.esbuildFault(result.Errors[0], 0)
-	}
-	var text string
-	var mapping []byte
-	for _, file := range result.OutputFiles {
-		if strings.HasSuffix(file.Path, ".map") {
-			mapping = file.Contents
-		} else {
-			text = string(file.Contents)
-		}
-	}
-	at := strings.LastIndex("\n"+text, "\nexport {\n")
-	if at < 0 {
-		return nil, errNoDefaultExport
-	}
-	exports := exportList.FindStringSubmatch(text[at:])
-	if exports == nil {
-		return nil, errNoDefaultExport
-	}
-	name := defaultExport.FindStringSubmatch(exports[1])
-	if name == nil {
-		return nil, errNoDefaultExport
-	}
-	smap, err := sourcemap.Parse("", mapping)
-	if err != nil {
-		return nil, err
-	}
-	head := `(async function ` + c.entry + `(require) {"use strict";`
-	p := &program{
-		places: places{
-			name: c.name, source: c.source, smap: smap, prefix: len(head),
-			generated: head + text[:at] + "return " + name[1] + ";\n})",
-		},
-		module: true,
-	}
-	return c.finish(p)
-}
-
-var errNoDefaultExport = &syntaxFault{message: "the module has no default export; write export default async (parameters, { credentials, tools }) => …"}
-
-func (c *compiler) moduleOptions(loader api.Loader) api.BuildOptions {
-	return api.BuildOptions{
-		Stdin:  &api.StdinOptions{Contents: c.source + noSourceMap, Sourcefile: "tool", Loader: loader},
-		Bundle: true, Write: false, Outfile: "/tool.js", AbsWorkingDir: "/", // bundling reads no file: see resolveImports
-		Format: api.FormatESModule, Platform: api.PlatformNeutral, Target: api.ESNext, Supported: gojaLacks,
-		Sourcemap: api.SourceMapExternal, SourcesContent: api.SourcesContentExclude, LegalComments: api.LegalCommentsNone,
-		LogLevel: api.LogLevelSilent, TsconfigRaw: "{}",
-		Plugins: []api.Plugin{{Name: "imports", Setup: resolveImports}},
-	}
-}
-
-// resolveImports makes an import of a module that can be required a require of
-// it, and refuses the others.
-func resolveImports(build api.PluginBuild) {
-	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: "module"}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
-		text := "module.exports = require(" + strconv.Quote(args.Path) + ")"
-		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
-	})
-	build.OnResolve(api.OnResolveOptions{Filter: ".*"}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
-		switch args.Kind {
-		case api.ResolveEntryPoint:
-			return api.OnResolveResult{}, nil
-		case api.ResolveJSRequireCall, api.ResolveJSRequireResolve, api.ResolveJSDynamicImport:
-			// These may stand in code that never runs; require refuses when it does.
-			return api.OnResolveResult{Path: args.Path, External: true}, nil
-		}
-		if moduleNamed(args.Path) {
-			return api.OnResolveResult{Path: args.Path, Namespace: "module"}, nil
-		}
-		return api.OnResolveResult{Errors: []api.Message{{Text: notAvailable(args.Path)}}}, nil
-	})
 }

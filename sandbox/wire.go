@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,16 +24,18 @@ const frameHead = 5
 
 // The kinds of frames. Behind each, who sends it.
 const (
-	frameReady   byte = iota + 1 // child: hardened, and waits for jobs
-	frameJob                     // host
-	frameUnknown                 // child: the job's source isn't cached, send it
-	frameSource                  // host
-	frameStarted                 // child: a source that wasn't cached is compiled
-	frameLog                     // child: a line for the log
-	frameCall                    // child: a call of the host
-	frameCancel                  // child: a call isn't wanted any more
-	frameAnswer                  // host: how the call has ended
-	frameResult                  // child: how the job has ended
+	frameReady      byte = iota + 1 // child: hardened, and waits for jobs
+	frameJob                        // host
+	frameUnknown                    // child: the job's source isn't cached, send it
+	frameSource                     // host
+	frameFile                       // child: it wants to know of a file that the source imports
+	frameFileAnswer                 // host
+	frameStarted                    // child: a source that wasn't cached is compiled
+	frameLog                        // child: a line for the log
+	frameCall                       // child: a call of the host
+	frameCancel                     // child: a call isn't wanted any more
+	frameAnswer                     // host: how the call has ended
+	frameResult                     // child: how the job has ended
 )
 
 // errProtocol is a frame that breaks the rules.
@@ -177,13 +181,15 @@ func appendBool(dst []byte, b bool) []byte {
 // sourceKey names a source between host and child.
 type sourceKey [sha256.Size]byte
 
-// key hashes name and code; no two sources have the same.
+// key hashes all of a source; no two have the same.
 func (s Source) key() sourceKey {
 	hash := sha256.New()
-	var length [8]byte
-	binary.BigEndian.PutUint64(length[:], uint64(len(s.Name)))
-	hash.Write(length[:])
+	var lengths [16]byte
+	binary.BigEndian.PutUint64(lengths[:8], uint64(len(s.Name)))
+	binary.BigEndian.PutUint64(lengths[8:], uint64(len(s.Dir)))
+	hash.Write(lengths[:])
 	io.WriteString(hash, s.Name)
+	io.WriteString(hash, s.Dir)
 	io.WriteString(hash, s.Code)
 	var key sourceKey
 	hash.Sum(key[:0])
@@ -236,13 +242,50 @@ func parseOrder(payload []byte) (o order, err error) {
 }
 
 func appendSource(dst []byte, src Source) []byte {
-	return appendBytes(appendBytes(dst, src.Name), src.Code)
+	return appendBytes(appendBytes(appendBytes(dst, src.Name), src.Code), src.Dir)
 }
 
 func parseSource(payload []byte) (src Source, err error) {
 	f := fields{rest: payload}
-	src.Name, src.Code = f.text(), f.text()
+	src.Name, src.Code, src.Dir = f.text(), f.text(), f.text()
 	return src, f.end()
+}
+
+// fileRequest asks for a file of the source's folder: where it is, or with a limit
+// what is in it.
+type fileRequest struct {
+	name  string
+	limit int // zero to locate it
+}
+
+func (r *fileRequest) append(dst []byte) []byte {
+	return binary.AppendUvarint(appendBytes(dst, r.name), uint64(r.limit))
+}
+
+func parseFileRequest(payload []byte) (r fileRequest, err error) {
+	f := fields{rest: payload}
+	r.name, r.limit = f.text(), f.int()
+	return r, f.end()
+}
+
+// fileErrors are the errors of a folder, by their number on the wire.
+var fileErrors = []error{nil, fs.ErrNotExist, errOutside, errNoRead, errNoFile, errTooLarge, errNoFolder}
+
+func appendFileAnswer(dst, data []byte, err error) []byte {
+	number := slices.Index(fileErrors, err)
+	if number < 0 {
+		number = slices.Index(fileErrors, errNoRead)
+	}
+	return append(append(dst, byte(number)), data...)
+}
+
+func parseFileAnswer(payload []byte) ([]byte, error) {
+	f := fields{rest: payload}
+	number := int(f.byte())
+	if f.err != nil || number >= len(fileErrors) {
+		return nil, errProtocol
+	}
+	return f.rest, fileErrors[number]
 }
 
 func parseLog(payload []byte) (line errclass.LogLine, err error) {

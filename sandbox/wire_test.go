@@ -35,7 +35,7 @@ func TestFrames(t *testing.T) {
 		retryable: true, retryAfter: 3, limit: 4, upstream: errclass.Upstream{Host: "h", Status: 500, Code: "c"},
 	}
 	call := hostCall{id: 3, tool: "t", payload: []byte("{}"), bodied: true, body: []byte("b")}
-	src := Source{Name: "n.ts", Code: "code"}
+	src := Source{Name: "n.ts", Code: "code", Dir: "/d"}
 	hello := greeting{memory: memory{1, 2}, layers: []Layer{{"a", true, ""}, {"b", false, "why"}}}
 
 	require.NoError(t, l.send(frameJob, o.append))
