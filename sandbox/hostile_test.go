@@ -314,3 +314,24 @@ func requireContained(t *testing.T, o sandbox.Options, test func(*testing.T, *sa
 	require.Empty(t, childrenOf(t, os.Getpid()), "of a closed pool")
 	requireNothingLeft(t, before)
 }
+
+// TestMemoryCapHoldsForOneBite guards the cap against a kernel's habit: where a
+// mapping replaces a reserved one, as Go's heap grows, Linux (seen on 6.18) counts
+// only the difference in size against RLIMIT_DATA, which is none. One allocation
+// as large as it likes then passes, and the next one is refused.
+func TestMemoryCapHoldsForOneBite(t *testing.T) {
+	warm := code("let n = 0; for (let i = 0; i < 20; i++) n += new Uint8Array(1e6).length; return n")
+	for _, mib := range []int{128, 256, 512, 1024} {
+		for range 5 {
+			pool := newPool(t, sandbox.Options{Children: 1})
+			_, got := run(t, pool, warm)
+			require.Nil(t, got)
+			bite := code(fmt.Sprintf("return new Uint8Array(%d << 20).length", mib))
+			warm.Limits.MemoryMB, bite.Limits.MemoryMB = hostileMemoryMB, hostileMemoryMB
+			result, got := run(t, pool, bite)
+			require.NotNil(t, got, "%s bytes under a cap of %d MiB", result.Value, hostileMemoryMB)
+			require.Equal(t, errclass.MemoryLimit, got.Reason, "%v (%v)", got, errors.Unwrap(got))
+			require.NoError(t, pool.Close())
+		}
+	}
+}
