@@ -58,6 +58,9 @@ const (
 	grownBytes = 24 << 20
 )
 
+// testRealm, where a test has set it, may add to a realm that a child has made.
+var testRealm func(*execution)
+
 // worker is the child's side: it runs one job after the other.
 type worker struct {
 	link  *link

@@ -66,6 +66,9 @@ func (e *execution) openRealm() (a arguments, failure *errclass.Error) {
 	}
 	a.require = e.function("require", e.require)
 	a.tools = e.newTools()
+	if testRealm != nil && e.remote != nil {
+		testRealm(e)
+	}
 	return a, nil
 }
 
