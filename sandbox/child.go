@@ -136,7 +136,31 @@ func (w *worker) warmUp() {
 		e.cancel(nil)
 	}
 	w.pool.programs = cache{limit: childCacheBytes}
+	makeThreads()
 	debug.FreeOSMemory()
+}
+
+// childThreads is more than a child needs: one that reads, those of childProcs,
+// those they leave in system calls, and the runtime's own.
+const childThreads = 10
+
+// makeThreads has the runtime start threads, which it keeps. Later the memory
+// limit may leave no room for a thread's stack, and that would end the process.
+func makeThreads() {
+	var ready, done sync.WaitGroup
+	release := make(chan struct{})
+	for range childThreads {
+		ready.Add(1)
+		done.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			ready.Done()
+			<-release
+		})
+	}
+	ready.Wait()
+	close(release)
+	done.Wait()
 }
 
 // handle runs a job and reports. After the last one the child ends.
@@ -153,6 +177,7 @@ func (w *worker) handle(payload []byte) (last bool, err error) {
 	w.watch(o.limits.MemoryMB)
 	r := w.run(o, src)
 	w.unwatch()
+	endOver(w.size + uint64(o.limits.MemoryMB)<<20) // in one bite, between two looks
 	r.retire = r.retire || mapped() > w.size+grownBytes
 	return r.retire, w.link.send(frameResult, r.append)
 }
@@ -182,7 +207,7 @@ func (w *worker) limitMemory(mib int) {
 		return
 	}
 	w.limit = mib
-	debug.SetMemoryLimit(int64(w.size) + int64(mib)<<20/8*7)
+	debug.SetMemoryLimit(int64(w.size) + int64(mib)<<20/4*3)
 }
 
 const (
@@ -204,10 +229,19 @@ func (w *worker) look() {
 	if most == 0 {
 		return
 	}
+	endOver(most)
+	w.watcher.Reset(watchEvery)
+}
+
+// endOver ends the process if it holds more than that, garbage not counted.
+func endOver(most uint64) {
+	if mapped() <= most {
+		return
+	}
+	debug.FreeOSMemory() // collects first
 	if mapped() > most {
 		os.Exit(exitMemory)
 	}
-	w.watcher.Reset(watchEvery)
 }
 
 func (w *worker) unwatch() {

@@ -33,18 +33,19 @@ type children struct {
 	mayLack map[string]bool
 	start   func() (*child, error)
 
-	mu       sync.Mutex
-	queues   map[int]*fairqueue.Queue // by Job.Depth
-	all      map[*child]struct{}      // but for those being started
-	idle     []*child                 // the most recently used last
-	waiting  []chan *child
-	order    int // children that the spawner has yet to start
-	starting int // those, and those that aren't ready
-	served   int
-	failures int // in a row
-	failure  error
-	layers   []Layer
-	closed   bool
+	mu        sync.Mutex
+	queues    map[int]*fairqueue.Queue // by Job.Depth
+	all       map[*child]struct{}      // but for those being started
+	idle      []*child                 // the most recently used last
+	waiting   []chan *child
+	order     int // children that the spawner has yet to start
+	starting  int // those, and those that aren't ready
+	served    int
+	failures  int // in a row
+	failure   error
+	notBefore time.Time // when the next child may be started
+	layers    []Layer
+	closed    bool
 
 	wake chan struct{} // tells the spawner to look
 	stop chan struct{} // closed by close
@@ -118,12 +119,9 @@ func (p *children) next() bool {
 		return false
 	}
 	p.order--
-	pause := time.Duration(0)
-	if p.failures > 0 && p.layers != nil {
-		pause = min(minBackoff<<min(p.failures-1, 10), maxBackoff)
-	}
+	pause := time.Until(p.notBefore)
 	p.mu.Unlock()
-	if pause == 0 {
+	if pause <= 0 {
 		return true
 	}
 	select {
@@ -146,6 +144,9 @@ func (p *children) born(c *child, err error) {
 	if err != nil {
 		p.failures++
 		p.failure = err
+		if p.layers != nil { // one pause for all that failed at once
+			p.notBefore = time.Now().Add(min(minBackoff<<min(p.failures-1, 10), maxBackoff))
+		}
 		if p.failures >= maxBirthFailures || p.closed {
 			p.tellAll()
 		}

@@ -177,24 +177,21 @@ func restrictAccess() error {
 	return landlock.V7.BestEffort().Restrict()
 }
 
-// Go's runtime reserves address space in arenas, and beside them space for its
-// books.
-const (
-	arenaBytes = 64 << 20
-	bookBytes  = 16 << 20
-)
+// arenaBytes is the unit in which Go's runtime reserves address space.
+const arenaBytes = 64 << 20
 
 // capMemory has the kernel refuse a process more memory than it had when it was
-// ready, and the given bytes. RLIMIT_DATA counts exactly, but Linux doesn't look
-// at it where a reservation turns into memory, as it does within an arena; so
-// RLIMIT_AS bounds the reservations, in whole arenas, and the child itself looks
-// at every moment between (see [worker.watch]). Only soft limits are set, so that
-// they can be others for the next job.
+// ready, the given bytes, and an arena: of what Go has given back RLIMIT_DATA
+// still counts the address space. Linux doesn't look at RLIMIT_DATA where a
+// reservation turns into memory, as it does within an arena, so RLIMIT_AS bounds
+// the reservations. The cap itself is held by the child, which looks every
+// millisecond (see [worker.watch]); these limits are the walls behind that. Only
+// soft limits are set, so that they can be others for the next job.
 func capMemory(pid int, base memory, bytes uint64) error {
 	arenas := (bytes + arenaBytes - 1) / arenaBytes * arenaBytes
 	for resource, limit := range map[int]uint64{
-		unix.RLIMIT_DATA: base.data + shadowFactor*bytes,
-		unix.RLIMIT_AS:   base.space + shadowFactor*(arenas+bookBytes),
+		unix.RLIMIT_DATA: base.data + shadowFactor*(bytes+arenaBytes),
+		unix.RLIMIT_AS:   base.space + shadowFactor*(arenas+arenaBytes),
 	} {
 		if err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: limit, Max: unix.RLIM_INFINITY}, nil); err != nil {
 			return err

@@ -19,6 +19,9 @@ import (
 const (
 	// birthPatience is how long a child may take until it is ready.
 	birthPatience = 10 * time.Second
+	// deathPatience is how long a child that has closed its socket may take to end,
+	// before its exit status is of no interest any more.
+	deathPatience = 2 * time.Second
 	// lastWordsBytes is how much of a dying child's stderr is looked at.
 	lastWordsBytes = 4 << 10
 	// knownSources bounds what the host remembers of a child's cache.
@@ -578,17 +581,21 @@ var sandboxReasons = map[errclass.Reason]bool{
 func (r *run) lost(err error) *errclass.Error {
 	r.clean = false
 	c := r.child
+	if r.ctx.Err() != nil {
+		c.kill() // it is buried beside the path of the caller
+		return stopFailure(r.ctx, r.limit, r.unresponsive())
+	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 		c.kill()
 	}
 	select {
 	case <-c.exited:
-	case <-time.After(grace): // it has closed the socket and lives
+	case <-r.ctx.Done():
+		c.kill()
+		return stopFailure(r.ctx, r.limit, r.unresponsive())
+	case <-time.After(deathPatience): // it has closed the socket and lives
 		c.kill()
 		<-c.exited
-	}
-	if r.ctx.Err() != nil {
-		return stopFailure(r.ctx, r.limit, r.unresponsive())
 	}
 	return r.verdict(err)
 }
@@ -628,6 +635,7 @@ var memoryWords = []string{
 	"runtime: failed to create new OS thread", "runtime/cgo: pthread_create failed",
 	"fatal error: failed to reserve page summary memory", "fatal error: runtime: cannot map pages in arena address space",
 	"fatal error: too many address space collisions for -race mode", "ERROR: ThreadSanitizer failed to allocate",
+	"SIGSEGV: segmentation violation", // in the collector, which doesn't expect a mapping to fail; a nil pointer of Go code panics instead
 }
 
 // sayAny reports whether a line of some last words begins with one of these; the

@@ -66,7 +66,7 @@ func (e *execution) openRealm() (a arguments, failure *errclass.Error) {
 	}
 	a.require = e.function("require", e.require)
 	a.tools = e.newTools()
-	if testRealm != nil && e.remote != nil {
+	if _, inChild := e.calls.(*worker); inChild && testRealm != nil {
 		testRealm(e)
 	}
 	return a, nil
