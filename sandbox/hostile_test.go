@@ -238,7 +238,13 @@ func TestHostile(t *testing.T) {
 				result, err := pool.Run(ctx, h.job)
 				took := time.Since(start)
 				longest = max(longest, took)
-				require.NoError(t, h.fault(result, err))
+				fault := h.fault(result, err)
+				if fault != nil && errors.Is(err, context.DeadlineExceeded) { // on a starved machine it needs more time to show what it is about
+					ctx, cancel := context.WithTimeout(t.Context(), 20*hostileTimeout())
+					defer cancel()
+					fault = h.fault(pool.Run(ctx, h.job))
+				}
+				require.NoError(t, fault)
 				require.Less(t, took, hostileTimeout()+grace+slack())
 				require.NoError(t, next.fault())
 				if testing.Verbose() {

@@ -368,6 +368,10 @@ func (r *run) call(payload []byte) error {
 	r.open.Add(1)
 	r.calls.Go(func() {
 		value, failure := answer(ctx)
+		if r.ctx.Err() != nil { // the child stops by itself, and says where; an answer would be a cause of its own
+			r.open.Add(-1)
+			return
+		}
 		if failure != nil {
 			r.remember(call.id, hostFailure{failure, call.tool == ""})
 		}
