@@ -259,7 +259,11 @@ func (l *listing) afterLink(req *request, r *reply) (*request, *errclass.Error) 
 	if l.seen[target.String()] {
 		return nil, endless()
 	}
-	return req.moved(target), nil
+	next := req.moved(target)
+	if len(next.body) > 0 && next.origin() != req.origin() {
+		return nil, bodyElsewhere("the link to the next page at", target)
+	}
+	return next, nil
 }
 
 // with is the request with a query parameter set to a value.
