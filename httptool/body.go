@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"mime/multipart"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/almyty-inc/toolrun/internal/expression"
@@ -21,7 +22,7 @@ type bodyTemplate struct {
 }
 
 // body compiles the body of a definition; nil for none or after a fault.
-func (c *compiler) body(raw json.RawMessage, encoding string) *bodyTemplate {
+func (c *compiler) body(raw json.RawMessage, encoding string, headers map[string]any) *bodyTemplate {
 	switch encoding {
 	case "":
 		encoding = "json"
@@ -47,8 +48,13 @@ func (c *compiler) body(raw json.RawMessage, encoding string) *bodyTemplate {
 		}
 		return &bodyTemplate{encoding: encoding, fields: c.fields("/body", fields)}
 	case "raw":
-		if _, ok := v.(string); !ok {
+		text, ok := v.(string)
+		if !ok {
 			c.fault("/body", "must be a string for raw")
+			return nil
+		}
+		if c.jsonByValue(text, headers) {
+			c.fault("/body", "is JSON with placeholders, in which a value could become syntax: use bodyEncoding json")
 			return nil
 		}
 	default:
@@ -75,6 +81,29 @@ func (c *compiler) jsonText(v any) any {
 	}
 	return parsed
 }
+
+// jsonByValue reports whether a raw body is JSON, by its text or its declared
+// type, that depends on values.
+func (c *compiler) jsonByValue(text string, headers map[string]any) bool {
+	t, err := expression.Compile(text, c.declared)
+	if err != nil {
+		return false // a fault of its own
+	}
+	if _, constant := t.Constant(); constant {
+		return false
+	}
+	for name, value := range headers {
+		declared, _ := value.(string)
+		if declared, _, _ = strings.Cut(declared, ";"); strings.EqualFold(name, "Content-Type") && isJSONType(strings.ToLower(strings.TrimSpace(declared))) {
+			return true
+		}
+	}
+	return looksLikeJSON.MatchString(text)
+}
+
+// looksLikeJSON matches the start of an object or array that isn't that of a
+// placeholder, of an INI section or of CSS.
+var looksLikeJSON = regexp.MustCompile(`^\s*(\{\s*"|\[\s*(["\[\d-]|\{\s*"|\{\{|(true|false|null)\b))`)
 
 // render makes the body and sets its content type.
 func (t *bodyTemplate) render(s *expression.Scope, h http.Header) ([]byte, error) {
@@ -126,6 +155,9 @@ func (t *bodyTemplate) multipart(s *expression.Scope, h http.Header) ([]byte, er
 			values = []any{v}
 		}
 		for _, v := range values {
+			if v == nil { // left out, as in the other form
+				continue
+			}
 			text, ok := scalarText(v)
 			if !ok {
 				return nil, badInput("%s: a form takes strings, numbers, booleans and arrays of these", f.name)
