@@ -90,14 +90,15 @@ func (w *wire) Do(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// readBody reads the whole body of a success, and the start of any other.
+// readBody reads the whole body of a success, and of any other what can be had of
+// its start: a status tells of a failure also where the words are cut short.
 func readBody(res *http.Response) ([]byte, error) {
-	if res.StatusCode < 200 || res.StatusCode > 299 {
-		body, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBytes))
-		if len(body) > 0 {
-			return body, nil // a provider's words that are cut short still are its words
-		}
-		return nil, err
+	if res.StatusCode < 200 {
+		return nil, nil // 101: what follows is another protocol, and may never end
+	}
+	if res.StatusCode > 299 {
+		body, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBytes))
+		return body, nil
 	}
 	var b bytes.Buffer
 	b.Grow(int(min(max(res.ContentLength, 0), maxErrorBytes)) + bytes.MinRead)
