@@ -54,7 +54,7 @@ func (c *compiler) body(raw json.RawMessage, encoding string, headers map[string
 			return nil
 		}
 		if c.jsonByValue(text, headers) {
-			c.fault("/body", "is JSON with placeholders, in which a value could become syntax: use bodyEncoding json")
+			c.fault("/body", "is JSON with placeholders, in which a value could become syntax: use bodyEncoding json, or for lines of JSON one placeholder that calls json(x)")
 			return nil
 		}
 	default:
@@ -98,12 +98,34 @@ func (c *compiler) jsonByValue(text string, headers map[string]any) bool {
 			return true
 		}
 	}
-	return looksLikeJSON.MatchString(text)
+	return objectStart.MatchString(text) || isJSONAround(text)
 }
 
-// looksLikeJSON matches the start of an object or array that isn't that of a
-// placeholder, of an INI section or of CSS.
-var looksLikeJSON = regexp.MustCompile(`^\s*(\{\s*"|\[\s*(["\[\d-]|\{\s*"|\{\{|(true|false|null)\b))`)
+// objectStart matches a text that begins as JSON with an object in it does, whole
+// or not, and as neither CSS nor a placeholder does.
+var objectStart = regexp.MustCompile(`^\s*\[?\s*\{\s*"`)
+
+// isJSONAround reports whether a text is a JSON array, object or string around its
+// placeholders.
+func isJSONAround(text string) bool {
+	parts, ok := splitPlaceholders(text)
+	around := ""
+	for _, p := range parts {
+		if p.source != "" {
+			around += "0"
+		}
+		around += p.literal
+	}
+	v, err := strictjson.Decode([]byte(around))
+	if !ok || err != nil {
+		return false
+	}
+	switch v.(type) {
+	case []any, map[string]any, string:
+		return true
+	}
+	return false
+}
 
 // render makes the body and sets its content type.
 func (t *bodyTemplate) render(s *expression.Scope, h http.Header) ([]byte, error) {

@@ -146,6 +146,9 @@ func TestRequests(t *testing.T) {
 		{"null in multipart", httptool.Config{Method: "POST", BodyEncoding: "multipart", Body: []byte(`{"a":"{{parameters.holed}}","b":"{{parameters.nothing}}"}`)}, nil, `name=\"a\"\r\n\r\n1\r\n`},
 		{"raw, JSON without values", httptool.Config{Method: "POST", BodyEncoding: "raw", Body: []byte(`"{\"a\": {{'1'}}}"`)}, nil, `"body":"{\"a\": 1}"`},
 		{"raw, INI", httptool.Config{Method: "POST", BodyEncoding: "raw", Body: []byte(`"[section]\na={{parameters.text}}"`)}, nil, `"body":"[section]\na=t"`},
+		{"raw, a note", httptool.Config{Method: "POST", BodyEncoding: "raw", Body: []byte(`"[1] {{parameters.text}}"`)}, nil, `"body":"[1] t"`},
+		{"raw, a value", httptool.Config{Method: "POST", BodyEncoding: "raw", Body: []byte(`"{{parameters.text}}"`)}, nil, `"body":"t"`},
+		{"raw, CSV", httptool.Config{Method: "POST", BodyEncoding: "raw", Body: []byte(`"\"a\",\"{{parameters.text}}\"\n"`)}, nil, `"body":"\"a\",\"t\"\n"`},
 		{"raw, lines of JSON", httptool.Config{Method: "POST", BodyEncoding: "raw", Headers: object{"Content-Type": "application/x-ndjson"}, Body: []byte(`"{{json({a: parameters.text})}}\n"`)}, nil, `"body":"{\"a\":\"t\"}\n"`},
 		{"whole URL", httptool.Config{URL: "{{env.BASE}}"}, nil, `"uri":"/v1/"`},
 		{"array in query", httptool.Config{QueryParams: object{"l": "{{parameters.list}}"}}, nil, `"uri":"/?l=a&l=1&l=true"`},
@@ -241,6 +244,8 @@ func TestFaultsOfDefinitions(t *testing.T) {
 		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`{}`)}, nil, "/body", "string"},
 		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`"{\"a\":\"{{parameters.a}}\"}"`)}, nil, "/body", "bodyEncoding json"},
 		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`" [{{parameters.a}}]"`)}, nil, "/body", "bodyEncoding json"},
+		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`"{\"index\":1}\n{\"a\":\"{{parameters.a}}\"}\n"`)}, nil, "/body", "lines of JSON"},
+		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`"\"{{parameters.a}}\""`)}, nil, "/body", "bodyEncoding json"},
 		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`"{{parameters.a}}"`), Headers: object{"content-type": "application/vnd.x+JSON; a=b"}}, nil, "/body", "bodyEncoding json"},
 		{httptool.Config{URL: ok, BodyEncoding: "form-urlencoded", Body: []byte(`[]`)}, nil, "/body", "object"},
 		{httptool.Config{URL: ok, Timeout: -1}, nil, "/timeout", "from 0"},
@@ -503,4 +508,7 @@ func TestGraphQL(t *testing.T) {
 	}
 	_, faults := httptool.CompileGraphQL(httptool.GraphQLConfig{Endpoint: "x", Query: "{ a(id: {{parameters.id}}) }"}, nil, nil)
 	require.Len(t, faults, 2)
+	_, faults = httptool.CompileGraphQL(httptool.GraphQLConfig{Endpoint: "{{parameters.url}}", Query: "{a}"}, &httptool.Auth{Type: "bearer", Config: object{"token": "t"}}, nil)
+	require.Len(t, faults, 1)
+	require.Equal(t, "/authConfig", faults[0].Field)
 }

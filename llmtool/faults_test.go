@@ -122,6 +122,7 @@ func TestTimeoutsNameTheirOwner(t *testing.T) {
 		{"provider shorter than tool", "", 50, 10_000, 0, nil, Timeout, PhaseHeaders, "no answer from provider main after 50ms (limit: the provider's timeout)"},
 		{"context", "", 10_000, 10_000, 50 * time.Millisecond, nil, Timeout, PhaseHeaders, "no answer from provider main"},
 		{"context in the body", stalledBody, 0, 0, 50 * time.Millisecond, nil, Timeout, PhaseBody, "the answer of provider main stopped midway"},
+		{"context in the body of a 401", strings.Replace(stalledBody, "200 OK", "401 X", 1), 0, 0, 50 * time.Millisecond, nil, Timeout, PhaseBody, "the answer of provider main stopped midway"},
 		{"cause", "", 0, 0, 50 * time.Millisecond, boom, SandboxError, OutputLimit, "said by the cause"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -82,12 +82,24 @@ func (w *wire) Do(req *http.Request) (*http.Response, error) {
 	x.status, x.header = res.StatusCode, res.Header
 	x.phase.Store(phaseBody)
 	x.body, x.err = readBody(res)
+	if x.err == nil && x.status > 299 {
+		x.err = callersEnd(req.Context())
+	}
 	if x.err != nil {
 		return nil, x.err
 	}
 	x.phase.Store(phaseDone)
 	res.Body = io.NopCloser(bytes.NewReader(x.body))
 	return res, nil
+}
+
+// callersEnd is the error of a context that ended by another hand than one of our
+// own limits, which take nothing from a status that is known.
+func callersEnd(ctx context.Context) error {
+	if _, ours := errors.AsType[*limit](context.Cause(ctx)); ours {
+		return nil
+	}
+	return ctx.Err()
 }
 
 // readBody reads the whole body of a success, and of any other what can be had of
