@@ -286,10 +286,27 @@ func parseAbsolute(text string) (*url.URL, string, error) {
 	if parsed.Scheme == "" {
 		return nil, "", badInput("the URL must begin with http:// or https:// and a host")
 	}
-	query := encodeLiteral(parsed.RawQuery)
-	parsed.RawPath = encodeLiteral(parsed.RawPath)
+	encodeOdd(parsed)
+	query := parsed.RawQuery
 	parsed.RawQuery, parsed.ForceQuery, parsed.Fragment, parsed.RawFragment = "", false, "", ""
 	return parsed, query, nil
+}
+
+// encodeOdd encodes what a foreign URL should have encoded, in place of net/url,
+// which leaves a query as it is and would undo the encoding of the path beside it.
+func encodeOdd(u *url.URL) {
+	u.RawPath, u.RawQuery = encodeLiteral(u.RawPath), encodeLiteral(u.RawQuery)
+}
+
+// resolve reads a reference that a target gave, without its fragment.
+func resolve(base *url.URL, reference string) (*url.URL, error) {
+	parsed, err := url.Parse(reference)
+	if err != nil {
+		return nil, err
+	}
+	encodeOdd(parsed)
+	parsed.Fragment, parsed.RawFragment = "", ""
+	return base.ResolveReference(parsed), nil
 }
 
 func (u *urlTemplate) renderPath(s *expression.Scope, address *url.URL) error {

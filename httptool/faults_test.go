@@ -460,6 +460,21 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// A Location that isn't encoded well is followed as it stands.
+func TestRedirectToOddLocation(t *testing.T) {
+	server, rt := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			w.Header().Set("Location", "/my ä%2Fb?q=a b")
+			w.WriteHeader(http.StatusFound)
+			return
+		}
+		io.WriteString(w, r.RequestURI)
+	})
+	resp, err := compile(t, httptool.Config{URL: server.URL, FollowRedirects: true}).Run(t.Context(), rt, httptool.Input{})
+	require.NoError(t, err)
+	require.Equal(t, `"/my%20%C3%A4%2Fb?q=a%20b"`, string(resp.Value))
+}
+
 func TestRedirectLoop(t *testing.T) {
 	s := &script{steps: []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/again", http.StatusFound) }}}
 	server, rt := serve(t, s.ServeHTTP)

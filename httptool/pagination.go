@@ -244,11 +244,10 @@ func (l *listing) afterLink(req *request, r *reply) (*request, *errclass.Error) 
 	if link == "" {
 		return nil, nil
 	}
-	target, err := r.request.url.Parse(link)
+	target, err := resolve(r.request.url, link)
 	if err != nil {
 		return nil, errclass.New(errclass.InvalidResponse, errclass.Malformed, "the link to the next page is no URL")
 	}
-	target.Fragment, target.RawFragment = "", ""
 	if _, _, err := inspectURL(target); err != nil {
 		return nil, errclass.Newf(errclass.RequestBlocked, errclass.Blocked, "next page refused: %s", detailOf(err))
 	}

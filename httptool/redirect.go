@@ -17,11 +17,10 @@ func (c *call) redirected(req *request, resp *http.Response, hop int) (*request,
 	if !isRedirect(resp.StatusCode) || location == "" {
 		return nil, errclass.Newf(errclass.InvalidResponse, errclass.Redirect, "the target answered %s, which holds no data", strings.TrimSpace(status))
 	}
-	target, err := req.url.Parse(location)
+	target, err := resolve(req.url, location)
 	if err != nil {
 		return nil, errclass.Newf(errclass.InvalidResponse, errclass.Redirect, "the target answered %s to an address that is no URL", status)
 	}
-	target.Fragment, target.RawFragment = "", ""
 	if !c.tool.follow {
 		return nil, errclass.Newf(errclass.InvalidResponse, errclass.Redirect, "the target answered %s to %s, and the tool doesn't follow redirects", status, safeOrigin(target))
 	}
