@@ -10,10 +10,11 @@ import (
 // urlTemplate is a compiled URL. Its parts are known apart at load, so that no
 // value can move from one to another.
 type urlTemplate struct {
-	whole *expression.Template // the URL is one placeholder
-	base  []urlPart            // scheme and host, or a placeholder for a base URL
-	path  []urlPart
-	query []urlPair
+	whole   *expression.Template // the URL is one placeholder
+	foreign bool                 // and that is a parameter: callers choose the host
+	base    []urlPart            // scheme and host, or a placeholder for a base URL
+	path    []urlPart
+	query   []urlPair
 }
 
 type urlPart struct {
@@ -39,7 +40,7 @@ func (c *compiler) url(pointer, src string) *urlTemplate {
 		return nil
 	}
 	if len(parts) == 1 && parts[0].source != "" {
-		return &urlTemplate{whole: c.text(pointer, src)}
+		return c.wholeURL(pointer, src)
 	}
 	for _, p := range parts {
 		if p.source == "" && strings.ContainsFunc(p.literal, isControlOrBackslash) {
@@ -58,17 +59,65 @@ func (c *compiler) url(pointer, src string) *urlTemplate {
 		return nil
 	}
 	path, query := cutParts(rest, '?')
-	u.path = path
+	u.path = encodeLiterals(path)
 	for _, pair := range splitParts(query, '&') {
 		name, value := cutParts(pair, '=')
 		if len(name)+len(value) > 0 {
-			u.query = append(u.query, urlPair{name, value})
+			u.query = append(u.query, urlPair{encodeLiterals(name), encodeLiterals(value)})
 		}
 	}
 	if !c.compileURL(pointer, u) {
 		return nil
 	}
 	return u
+}
+
+const wholeByParameter = "can be one placeholder only where that is a plain path, as {{parameters.url}} is, or reads no parameters; " +
+	"write the literal part outside the braces, as in https://host/items/{{parameters.id}}"
+
+// wholeURL compiles a URL that is one placeholder. A parameter may be the whole
+// of it but no part of it: what an expression joins is not encoded, and a value
+// could move from the path to the host.
+func (c *compiler) wholeURL(pointer, src string) *urlTemplate {
+	whole := c.text(pointer, src)
+	if whole.ReadsParameters() && !whole.IsPath() {
+		c.fault(pointer, wholeByParameter)
+		return nil
+	}
+	return &urlTemplate{whole: whole, foreign: whole.ReadsParameters()}
+}
+
+// encodeLiterals percent-encodes what can't stand in a path or a query, so that
+// net/url takes the text as it is. It would decode and encode anew a path with a
+// space or an umlaut, and so undo the encoding of the values beside it.
+func encodeLiterals(parts []urlPart) []urlPart {
+	for i := range parts {
+		parts[i].literal = encodeLiteral(parts[i].literal)
+	}
+	return parts
+}
+
+const upperHex = "0123456789ABCDEF"
+
+// encodeLiteral leaves what is encoded already, and [ and ], which every client
+// sends as they are.
+func encodeLiteral(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if letter || strings.IndexByte("-._~!$&'()*+,;=:@/?[]", c) >= 0 || c == '%' && isEncoded(s[i:]) {
+			b.WriteByte(c)
+			continue
+		}
+		b.Write([]byte{'%', upperHex[c>>4], upperHex[c&15]})
+	}
+	return b.String()
+}
+
+// isEncoded reports whether s begins with a percent-encoded byte.
+func isEncoded(s string) bool {
+	return len(s) >= 3 && strings.Trim(s[1:3], "0123456789abcdefABCDEF") == ""
 }
 
 const baseByParameter = "only env and credentials may choose scheme and host; a parameter can fill the path and the query, or be the whole URL"
@@ -117,7 +166,7 @@ func (c *compiler) compileURL(pointer string, u *urlTemplate) bool {
 			continue
 		}
 		var err error
-		if p.value, err = expression.Compile(p.source, expression.Declared{}); err != nil {
+		if p.value, err = expression.Compile(p.source, expression.Declared{}); err != nil || p.value.ReadsParameters() {
 			c.fault(pointer, baseByParameter)
 			return false
 		}
@@ -237,9 +286,27 @@ func parseAbsolute(text string) (*url.URL, string, error) {
 	if parsed.Scheme == "" {
 		return nil, "", badInput("the URL must begin with http:// or https:// and a host")
 	}
+	encodeOdd(parsed)
 	query := parsed.RawQuery
 	parsed.RawQuery, parsed.ForceQuery, parsed.Fragment, parsed.RawFragment = "", false, "", ""
 	return parsed, query, nil
+}
+
+// encodeOdd encodes what a foreign URL should have encoded, in place of net/url,
+// which leaves a query as it is and would undo the encoding of the path beside it.
+func encodeOdd(u *url.URL) {
+	u.RawPath, u.RawQuery = encodeLiteral(u.RawPath), encodeLiteral(u.RawQuery)
+}
+
+// resolve reads a reference that a target gave, without its fragment.
+func resolve(base *url.URL, reference string) (*url.URL, error) {
+	parsed, err := url.Parse(reference)
+	if err != nil {
+		return nil, err
+	}
+	encodeOdd(parsed)
+	parsed.Fragment, parsed.RawFragment = "", ""
+	return base.ResolveReference(parsed), nil
 }
 
 func (u *urlTemplate) renderPath(s *expression.Scope, address *url.URL) error {
@@ -273,6 +340,9 @@ func (u *urlTemplate) renderPath(s *expression.Scope, address *url.URL) error {
 		return badInput("the URL's path is not valid")
 	}
 	address.Path, address.RawPath = decoded, encoded
+	if address.EscapedPath() != encoded { // net/url would encode it anew, and an encoded / be a real one
+		return badInput("the URL's path is not valid")
+	}
 	return nil
 }
 

@@ -72,6 +72,13 @@ func (c *compiler) auth(a *Auth) *authTemplate {
 	return t
 }
 
+// checkAuthTarget refuses a credential for whatever host a caller names.
+func (c *compiler) checkAuthTarget(r *requestTemplate) {
+	if r.auth != nil && r.url != nil && r.url.foreign {
+		c.fault("/authConfig", "can't stand beside a URL that a parameter chooses: a caller could have the credential sent anywhere; write the host literally or take it from env")
+	}
+}
+
 func (c *compiler) apiKeyPlace(t *authTemplate, a *Auth) {
 	switch a.Config["in"] {
 	case nil, "header":

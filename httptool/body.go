@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"mime/multipart"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/almyty-inc/toolrun/internal/expression"
@@ -21,7 +22,7 @@ type bodyTemplate struct {
 }
 
 // body compiles the body of a definition; nil for none or after a fault.
-func (c *compiler) body(raw json.RawMessage, encoding string) *bodyTemplate {
+func (c *compiler) body(raw json.RawMessage, encoding string, headers map[string]any) *bodyTemplate {
 	switch encoding {
 	case "":
 		encoding = "json"
@@ -47,8 +48,13 @@ func (c *compiler) body(raw json.RawMessage, encoding string) *bodyTemplate {
 		}
 		return &bodyTemplate{encoding: encoding, fields: c.fields("/body", fields)}
 	case "raw":
-		if _, ok := v.(string); !ok {
+		text, ok := v.(string)
+		if !ok {
 			c.fault("/body", "must be a string for raw")
+			return nil
+		}
+		if c.jsonByValue(text, headers) {
+			c.fault("/body", "is JSON with placeholders, in which a value could become syntax: use bodyEncoding json, or for lines of JSON one placeholder that calls json(x)")
 			return nil
 		}
 	default:
@@ -74,6 +80,51 @@ func (c *compiler) jsonText(v any) any {
 		return nil
 	}
 	return parsed
+}
+
+// jsonByValue reports whether a raw body is JSON, by its text or its declared
+// type, that depends on values.
+func (c *compiler) jsonByValue(text string, headers map[string]any) bool {
+	t, err := expression.Compile(text, c.declared)
+	if err != nil {
+		return false // a fault of its own
+	}
+	if _, constant := t.Constant(); constant {
+		return false
+	}
+	for name, value := range headers {
+		declared, _ := value.(string)
+		if declared, _, _ = strings.Cut(declared, ";"); strings.EqualFold(name, "Content-Type") && isJSONType(strings.ToLower(strings.TrimSpace(declared))) {
+			return true
+		}
+	}
+	return objectStart.MatchString(text) || isJSONAround(text)
+}
+
+// objectStart matches a text that begins as JSON with an object in it does, whole
+// or not, and as neither CSS nor a placeholder does.
+var objectStart = regexp.MustCompile(`^\s*\[?\s*\{\s*"`)
+
+// isJSONAround reports whether a text is a JSON array, object or string around its
+// placeholders.
+func isJSONAround(text string) bool {
+	parts, ok := splitPlaceholders(text)
+	around := ""
+	for _, p := range parts {
+		if p.source != "" {
+			around += "0"
+		}
+		around += p.literal
+	}
+	v, err := strictjson.Decode([]byte(around))
+	if !ok || err != nil {
+		return false
+	}
+	switch v.(type) {
+	case []any, map[string]any, string:
+		return true
+	}
+	return false
 }
 
 // render makes the body and sets its content type.
@@ -126,6 +177,9 @@ func (t *bodyTemplate) multipart(s *expression.Scope, h http.Header) ([]byte, er
 			values = []any{v}
 		}
 		for _, v := range values {
+			if v == nil { // left out, as in the other form
+				continue
+			}
 			text, ok := scalarText(v)
 			if !ok {
 				return nil, badInput("%s: a form takes strings, numbers, booleans and arrays of these", f.name)

@@ -37,6 +37,9 @@ func newCall(ctx context.Context, t *Tool, rt http.RoundTripper) *call {
 // attempt sends a request once, with its redirects, and reads the answer, within
 // the tool's timeout.
 func (c *call) attempt(req *request) (*reply, *errclass.Error) {
+	if err := c.parent.Err(); err != nil { // nothing is sent, so nothing counts
+		return nil, c.failure(err, hostOf(req.url), false)
+	}
 	c.attempts++
 	ctx, cancel := c.attemptContext()
 	defer cancel()
@@ -151,8 +154,8 @@ func (c *call) finish(req *request, resp *http.Response) (*reply, *errclass.Erro
 	switch {
 	case resp.StatusCode >= 400:
 		r.body = readSome(resp)
-		if c.ctx.Err() != nil {
-			return nil, c.failure(c.ctx.Err(), r.host, true)
+		if c.parent.Err() != nil { // the attempt's own timeout takes nothing from the status
+			return nil, c.failure(c.parent.Err(), r.host, true)
 		}
 		return nil, c.annotate(c.tool.httpError(r), r)
 	case resp.StatusCode < 200:

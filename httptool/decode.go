@@ -15,8 +15,9 @@ import (
 func (c *call) read(resp *http.Response) ([]byte, error) {
 	raw := &rawBody{from: resp.Body}
 	body, compressed, err := inflate(raw, resp.Header)
+	began := err == nil
 	var buf bytes.Buffer
-	if err == nil {
+	if began {
 		if n := resp.ContentLength; n > 0 && n <= c.budget {
 			buf.Grow(int(min(n, 1<<20)) + bytes.MinRead)
 		}
@@ -28,6 +29,8 @@ func (c *call) read(resp *http.Response) ([]byte, error) {
 	switch {
 	case raw.err != nil: // the connection failed, whatever the decompressor makes of that
 		return nil, raw.err
+	case compressed && began && errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errclass.New(errclass.InvalidResponse, errclass.Truncated, "the compressed body ends early").WithCause(err)
 	case err != nil && compressed:
 		return nil, errclass.New(errclass.InvalidResponse, errclass.BadEncoding, "the compressed body is broken").WithCause(err)
 	case err != nil:

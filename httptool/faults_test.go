@@ -111,7 +111,8 @@ func TestFaults(t *testing.T) {
 		{"no headers", stalls(""), errclass.Timeout, errclass.PhaseHeaders, true, "no response headers from 127.0.0.1"},
 		{"half the headers", stalls("HTTP/1.1 200 OK\r\nContent-"), errclass.Timeout, errclass.PhaseHeaders, true, "after 300ms"},
 		{"half the body", stalls("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1"), errclass.Timeout, errclass.PhaseBody, true, "no complete response body from 127.0.0.1"},
-		{"stalled error body", stalls("HTTP/1.1 500 X\r\nContent-Length: 10\r\n\r\n[1"), errclass.Timeout, errclass.PhaseBody, true, ""},
+		{"stalled error body", stalls("HTTP/1.1 500 X\r\nContent-Length: 10\r\n\r\n[1"), errclass.HTTPError, errclass.ServerError, true, "500 Internal Server Error: [1"},
+		{"stalled body of a 401", stalls("HTTP/1.1 401 X\r\nContent-Length: 99\r\n" + jsonType + "\r\n{\"message\":"), errclass.HTTPError, errclass.Auth, false, "401 Unauthorized"},
 		{"cut body", says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1"), errclass.InvalidResponse, errclass.Truncated, true, ""},
 		{"cut chunked body", says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n"), errclass.InvalidResponse, errclass.Truncated, true, ""},
 		{"bad chunk", says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n[1\r\n"), errclass.InvalidResponse, errclass.BadEncoding, false, ""},
@@ -120,8 +121,9 @@ func TestFaults(t *testing.T) {
 		{"101", says("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), errclass.InvalidResponse, errclass.Malformed, false, "101"},
 		{"206", says(answer("206 Partial Content", jsonType, "[1]")), errclass.InvalidResponse, errclass.Truncated, true, ""},
 		{"gzip, no header", says(answer(ok, gz, "{}")), errclass.InvalidResponse, errclass.BadEncoding, false, ""},
-		{"gzip, broken", says(answer(ok, gz, zipped(`{"a":1}`)[:12]+"XXXXXXXXXXXXXXXXXXX")), errclass.InvalidResponse, errclass.BadEncoding, false, ""},
-		{"gzip, short but complete", says(answer(ok, gz, zipped(`{"a":1}`)[:14])), errclass.InvalidResponse, errclass.BadEncoding, false, ""},
+		{"gzip, broken", says(answer(ok, gz, zipped(`{"a":1}`)[:10]+"\xff\xff\xff\xff")), errclass.InvalidResponse, errclass.BadEncoding, false, ""},
+		{"gzip, short but complete", says(answer(ok, gz, zipped(`{"a":1}`)[:14])), errclass.InvalidResponse, errclass.Truncated, true, "ends early"},
+		{"gzip, without its checksum", says(answer(ok, gz, zipped(`{"a":1}`)[:len(zipped(`{"a":1}`))-4])), errclass.InvalidResponse, errclass.Truncated, true, "ends early"},
 		{"gzip, cut by the connection", says("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n" + gz + "\r\n" + zipped(`{"a":1}`)), errclass.InvalidResponse, errclass.Truncated, true, ""},
 		{"gzip bomb", says(answer(ok, gz, zipped(strings.Repeat("0", 1<<20)))), errclass.InvalidResponse, errclass.TooLarge, false, "65536 bytes"},
 		{"brotli unasked", says(answer(ok, jsonType+"Content-Encoding: br\r\n", "xx")), errclass.InvalidResponse, errclass.BadEncoding, false, "br"},
@@ -284,6 +286,20 @@ func TestWhoseDeadline(t *testing.T) {
 	require.Same(t, shutdown, err)
 }
 
+func TestEndedContextSendsNothing(t *testing.T) {
+	past, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	for ctx, want := range map[context.Context]errclass.Class{past: errclass.Timeout, left: errclass.Cancelled} {
+		_, err := compile(t, httptool.Config{URL: "http://127.0.0.1:1", Retries: 2}).Run(ctx, allow(t), httptool.Input{})
+		e := errclass.Classify(err)
+		require.Equal(t, want, e.Class)
+		require.Zero(t, e.Attempts)
+		require.NotEmpty(t, e.Stopped)
+	}
+}
+
 // script answers requests one after the other; the last answer repeats.
 type script struct {
 	mu    sync.Mutex
@@ -398,6 +414,11 @@ func TestRedirects(t *testing.T) {
 		{"POST 307", "POST", "/x", 307, `POST "b"|POST "b"`, ""},
 		{"POST 308", "POST", "/x", 308, `POST "b"|POST "b"`, ""},
 		{"other origin", "GET", other.URL, 302, "GET |other GET ", ""},
+		{"other origin, body left behind", "POST", other.URL, 303, `POST "b"|other GET `, ""},
+		{"other origin, POST 307", "POST", other.URL, 307, `POST "b"`, errclass.Redirect},
+		{"other origin, POST 308", "POST", other.URL, 308, `POST "b"`, errclass.Redirect},
+		{"other origin, PUT 302", "PUT", other.URL, 302, `PUT "b"`, errclass.Redirect},
+		{"other origin, GET 307", "GET", other.URL, 307, "GET |other GET ", ""},
 		{"there and back", "GET", other.URL + "?back=" + here.URL, 302, "GET |other GET |GET ", ""},
 		{"blocked address", "GET", "http://127.0.0.2:1/", 302, "GET ", errclass.Blocked},
 		{"metadata", "GET", "http://169.254.169.254/", 302, "GET ", errclass.Blocked},
@@ -437,6 +458,21 @@ func TestRedirects(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A Location that isn't encoded well is followed as it stands.
+func TestRedirectToOddLocation(t *testing.T) {
+	server, rt := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			w.Header().Set("Location", "/my ä%2Fb?q=a b")
+			w.WriteHeader(http.StatusFound)
+			return
+		}
+		io.WriteString(w, r.RequestURI)
+	})
+	resp, err := compile(t, httptool.Config{URL: server.URL, FollowRedirects: true}).Run(t.Context(), rt, httptool.Input{})
+	require.NoError(t, err)
+	require.Equal(t, `"/my%20%C3%A4%2Fb?q=a%20b"`, string(resp.Value))
 }
 
 func TestRedirectLoop(t *testing.T) {

@@ -45,6 +45,7 @@ func CompileGraphQL(cfg GraphQLConfig, auth *Auth, parameterSchema []byte) (*Too
 		body:    c.graphqlBody(cfg),
 		auth:    c.auth(auth),
 	}
+	c.checkAuthTarget(t.request)
 	return c.finish(t)
 }
 

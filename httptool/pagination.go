@@ -244,11 +244,10 @@ func (l *listing) afterLink(req *request, r *reply) (*request, *errclass.Error) 
 	if link == "" {
 		return nil, nil
 	}
-	target, err := r.request.url.Parse(link)
+	target, err := resolve(r.request.url, link)
 	if err != nil {
 		return nil, errclass.New(errclass.InvalidResponse, errclass.Malformed, "the link to the next page is no URL")
 	}
-	target.Fragment, target.RawFragment = "", ""
 	if _, _, err := inspectURL(target); err != nil {
 		return nil, errclass.Newf(errclass.RequestBlocked, errclass.Blocked, "next page refused: %s", detailOf(err))
 	}
@@ -259,7 +258,11 @@ func (l *listing) afterLink(req *request, r *reply) (*request, *errclass.Error) 
 	if l.seen[target.String()] {
 		return nil, endless()
 	}
-	return req.moved(target), nil
+	next := req.moved(target)
+	if len(next.body) > 0 && next.origin() != req.origin() {
+		return nil, bodyElsewhere("the link to the next page at", target)
+	}
+	return next, nil
 }
 
 // with is the request with a query parameter set to a value.

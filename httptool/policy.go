@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,7 +38,9 @@ type Policy struct {
 	// list of bad ports (SMTP, SSH, IRC, …), which need an entry with a port.
 	Allow []string
 
-	// Deny closes what Public or Allow opened; it takes the same forms and wins.
+	// Deny closes what Public or Allow opened; it takes the same forms and wins. An
+	// IPv4 network also closes the IPv6 addresses that may lead into it: NAT64,
+	// 6to4, Teredo and the like.
 	Deny []string
 }
 
@@ -58,18 +61,28 @@ func (r rule) matches(t target) bool {
 	return r.network.Contains(t.addr) || t.embedded.IsValid() && r.network.Contains(t.embedded)
 }
 
+// denies is matches with every IPv4 address that the target may mean: what a
+// translator or a tunnel would make of it is denied with it.
+func (r rule) denies(t target) bool {
+	if r.matches(t) {
+		return true
+	}
+	return r.host == "" && (r.port == 0 || r.port == t.port) && slices.ContainsFunc(t.carried, r.network.Contains)
+}
+
 // target is what a connection is about to reach. addr is invalid as long as the
 // name isn't resolved.
 type target struct {
 	host     string
 	port     uint16
 	addr     netip.Addr
-	embedded netip.Addr // the IPv4 address that addr carries, if it does
+	embedded netip.Addr   // the IPv4 address that addr stands for, if it does
+	carried  []netip.Addr // the IPv4 addresses that addr may lead to
 }
 
 func newTarget(host string, port uint16, addr netip.Addr) target {
 	addr = addr.Unmap()
-	return target{host: host, port: port, addr: addr, embedded: embeddedV4(addr)}
+	return target{host: host, port: port, addr: addr, embedded: embeddedV4(addr), carried: carriedV4(addr)}
 }
 
 // policy is a compiled [Policy].
@@ -260,6 +273,11 @@ func endsInNumber(host string) bool {
 var (
 	azureWireServer = netip.MustParsePrefix("168.63.129.16/32")
 	nat64           = netip.MustParsePrefix("64:ff9b::/96")
+	localNAT64      = netip.MustParsePrefix("64:ff9b:1::/48")
+	sixToFour       = netip.MustParsePrefix("2002::/16")
+	teredo          = netip.MustParsePrefix("2001::/32")
+	compatibleV4    = netip.MustParsePrefix("::/96")
+	translatedV4    = netip.MustParsePrefix("::ffff:0:0:0/96")
 
 	// unnamed holds what a host name must never open: addresses that mean the
 	// machine or the cloud's control plane, whoever runs the name's DNS.
@@ -275,8 +293,9 @@ var (
 )
 
 // embeddedV4 returns the IPv4 address that an address of NAT64's well-known
-// prefix (RFC 6052) reaches. The other forms that carry one (6to4, Teredo,
-// IPv4-compatible, local-use NAT64) are refused as a whole.
+// prefix (RFC 6052) reaches. The other forms that carry one, as [carriedV4] reads
+// them, are never opened by it: what they reach depends on the network they are
+// sent through.
 func embeddedV4(addr netip.Addr) netip.Addr {
 	if !nat64.Contains(addr) {
 		return netip.Addr{}
@@ -285,13 +304,40 @@ func embeddedV4(addr netip.Addr) netip.Addr {
 	return netip.AddrFrom4([4]byte(b[12:]))
 }
 
+// carriedV4 returns every IPv4 address that an address may lead to. The local
+// NAT64 prefix (RFC 8215) may be cut to any length of RFC 6052, section 2.2, so
+// each place counts.
+func carriedV4(addr netip.Addr) []netip.Addr {
+	if !addr.Is6() || addr.IsLoopback() || addr.IsUnspecified() {
+		return nil
+	}
+	b := addr.As16()
+	v4 := func(i, j, k, l int) netip.Addr { return netip.AddrFrom4([4]byte{b[i], b[j], b[k], b[l]}) }
+	last := v4(12, 13, 14, 15)
+	switch {
+	case nat64.Contains(addr), compatibleV4.Contains(addr), translatedV4.Contains(addr):
+		return []netip.Addr{last}
+	case localNAT64.Contains(addr):
+		return []netip.Addr{v4(6, 7, 9, 10), v4(7, 9, 10, 11), v4(9, 10, 11, 12), last}
+	case sixToFour.Contains(addr):
+		return []netip.Addr{v4(2, 3, 4, 5)}
+	case teredo.Contains(addr): // its server, and its client, which is written inverted
+		client := last.As4()
+		for i := range client {
+			client[i] ^= 0xff
+		}
+		return []netip.Addr{v4(4, 5, 6, 7), netip.AddrFrom4(client)}
+	}
+	return nil
+}
+
 // permits decides about a connection whose address is known.
 func (p *policy) permits(t target) bool {
 	if !t.addr.IsValid() || t.addr.Zone() != "" {
 		return false
 	}
 	for _, r := range p.deny {
-		if r.matches(t) {
+		if r.denies(t) {
 			return false
 		}
 	}
@@ -316,7 +362,7 @@ func (p *policy) isPublic(t target) bool {
 
 func (t target) unnamed() bool {
 	for _, n := range unnamed {
-		if n.Contains(t.addr) || t.embedded.IsValid() && n.Contains(t.embedded) {
+		if n.Contains(t.addr) || slices.ContainsFunc(t.carried, n.Contains) {
 			return true
 		}
 	}

@@ -17,11 +17,10 @@ func (c *call) redirected(req *request, resp *http.Response, hop int) (*request,
 	if !isRedirect(resp.StatusCode) || location == "" {
 		return nil, errclass.Newf(errclass.InvalidResponse, errclass.Redirect, "the target answered %s, which holds no data", strings.TrimSpace(status))
 	}
-	target, err := req.url.Parse(location)
+	target, err := resolve(req.url, location)
 	if err != nil {
 		return nil, errclass.Newf(errclass.InvalidResponse, errclass.Redirect, "the target answered %s to an address that is no URL", status)
 	}
-	target.Fragment, target.RawFragment = "", ""
 	if !c.tool.follow {
 		return nil, errclass.Newf(errclass.InvalidResponse, errclass.Redirect, "the target answered %s to %s, and the tool doesn't follow redirects", status, safeOrigin(target))
 	}
@@ -34,7 +33,19 @@ func (c *call) redirected(req *request, resp *http.Response, hop int) (*request,
 	if req.url.Scheme == "https" && target.Scheme == "http" {
 		return nil, errclass.Newf(errclass.InvalidResponse, errclass.Redirect, "the redirect to %s leaves https and is not followed", safeOrigin(target))
 	}
-	return req.redirect(target, resp.StatusCode), nil
+	next := req.redirect(target, resp.StatusCode)
+	if len(next.body) > 0 && next.origin() != req.origin() {
+		return nil, bodyElsewhere("the redirect to", target)
+	}
+	return next, nil
+}
+
+// bodyElsewhere refuses to hand a body, which may hold credentials, to another
+// origin.
+func bodyElsewhere(what string, target *url.URL) *errclass.Error {
+	e := errclass.Newf(errclass.InvalidResponse, errclass.Redirect, "%s %s would take the request's body to another origin and is not followed", what, safeOrigin(target))
+	e.Hint = "If the body is meant for that origin, set the tool's URL to it."
+	return e
 }
 
 func isRedirect(status int) bool {

@@ -31,7 +31,7 @@ func TestTimeoutIsOfOneAttempt(t *testing.T) {
 	}{
 		{"headers", "GET", "", "", "http", 2, 2, 3, "", ""},
 		{"body", "GET", "", stalledBody, "http", 2, 1, 2, "", ""},
-		{"body of an error", "GET", "", "HTTP/1.1 500 X\r\nContent-Length: 100\r\n\r\nhalf", "http", 2, 1, 2, "", ""},
+		{"body of an error", "GET", "", "HTTP/1.1 503 X\r\nContent-Length: 100\r\n\r\nhalf", "http", 2, 1, 2, "", ""},
 		{"used up", "GET", "", "", "http", 1, 9, 2, errclass.PhaseHeaders, errclass.StoppedMaxAttempts},
 		{"TLS", "GET", "", "", "https", 1, 9, 2, errclass.PhaseTLS, errclass.StoppedMaxAttempts},
 		{"post", "POST", "", "", "http", 2, 9, 1, errclass.PhaseHeaders, errclass.StoppedNotRetryable},

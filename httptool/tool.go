@@ -41,9 +41,10 @@ type Config struct {
 	// URL is where to send the request. Values in its path and query are
 	// percent-encoded. Scheme and host are literal or come from env and
 	// credentials, as in {{env.BASE_URL}}/items: a caller's parameter never
-	// chooses them, with one exception, a URL that is a single placeholder,
-	// {{parameters.url}}, for tools whose purpose is to fetch what the caller
-	// names. The transport's policy judges every address alike.
+	// chooses them, with one exception, a URL that is a single placeholder with a
+	// plain path, {{parameters.url}}, for tools whose purpose is to fetch what the
+	// caller names; there can't be an authConfig then. The transport's policy
+	// judges every address alike.
 	URL string `json:"url"`
 
 	// Headers are set on the request; a header whose value is absent is left out.
@@ -58,7 +59,7 @@ type Config struct {
 	Body json.RawMessage `json:"body,omitempty"`
 
 	// BodyEncoding is json (the default), form-urlencoded, multipart (text
-	// fields) or raw.
+	// fields) or raw. A raw body that is JSON can't have placeholders.
 	BodyEncoding string `json:"bodyEncoding,omitempty"`
 
 	// Timeout in milliseconds bounds one attempt: a request with its redirects,
@@ -77,7 +78,8 @@ type Config struct {
 	Pagination      *Pagination      `json:"pagination,omitempty"`
 
 	// FollowRedirects follows at most 5 redirects. To another origin only the
-	// headers Accept, Accept-Language, Content-Type and User-Agent follow.
+	// headers Accept, Accept-Language, Content-Type and User-Agent follow, and a
+	// redirect that would take a body there is refused.
 	FollowRedirects bool `json:"followRedirects,omitempty"`
 
 	// MaxResponseBytes bounds a response's body after decompression, and all
@@ -139,9 +141,10 @@ func Compile(cfg Config, auth *Auth, parameterSchema []byte) (*Tool, []errclass.
 		url:     c.url("/url", cfg.URL),
 		query:   c.query(cfg.QueryParams),
 		headers: c.headers(cfg.Headers),
-		body:    c.body(cfg.Body, cfg.BodyEncoding),
+		body:    c.body(cfg.Body, cfg.BodyEncoding, cfg.Headers),
 		auth:    c.auth(auth),
 	}
+	c.checkAuthTarget(t.request)
 	t.mapping = c.mapping(cfg.ResponseMapping)
 	t.pagination = c.pagination(cfg.Pagination, cfg.ResponseMapping)
 	return c.finish(t)

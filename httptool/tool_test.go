@@ -88,10 +88,43 @@ func TestInjection(t *testing.T) {
 	}
 }
 
+// A character that net/url encodes anew must not undo the encoding of the value
+// beside it, in the path or in the query.
+func TestOddLiterals(t *testing.T) {
+	server, rt := serve(t, echo)
+	for _, tc := range []struct{ url, want string }{
+		{"/my files/{{parameters.v}}", "/my%20files/a%2F..%2Fb%3Fc"},
+		{"/größe/{{parameters.v}}", "/gr%C3%B6%C3%9Fe/a%2F..%2Fb%3Fc"},
+		{"/a|b/{{parameters.v}}", "/a%7Cb/a%2F..%2Fb%3Fc"},
+		{`/a"b/{{parameters.v}}`, "/a%22b/a%2F..%2Fb%3Fc"},
+		{"/a^`b<>/{{parameters.v}}", "/a%5E%60b%3C%3E/a%2F..%2Fb%3Fc"},
+		{"/100%/{{parameters.v}}", "/100%25/a%2F..%2Fb%3Fc"},
+		{"/a%2Fb/{{parameters.v}}", "/a%2Fb/a%2F..%2Fb%3Fc"},
+		{"/a[1];v=(x)/{{parameters.v}}", "/a[1];v=(x)/a%2F..%2Fb%3Fc"},
+		{"/q?x=hello world&y={{parameters.v}}", "/q?x=hello%20world&y=a%2F..%2Fb%3Fc"},
+		{"/q?größe={{parameters.v}}|", "/q?gr%C3%B6%C3%9Fe=a%2F..%2Fb%3Fc%7C"},
+		{"/q?f[a]=1+2&z=%7C&p=5%", "/q?f[a]=1+2&z=%7C&p=5%25"},
+		{"{{env.BASE}}/x y/{{parameters.v}}", "/my%20%22files/a%2Fb/x%20y/a%2F..%2Fb%3Fc"},
+		{"{{parameters.url}}", "/p%20q%2Fr?s=t%20u"},
+	} {
+		if !strings.HasPrefix(tc.url, "{{") {
+			tc.url = server.URL + tc.url
+		}
+		resp, err := compile(t, httptool.Config{URL: tc.url}).Run(t.Context(), rt, httptool.Input{
+			Parameters: object{"v": "a/../b?c", "url": server.URL + "/p q%2Fr?s=t u"},
+			Env:        map[string]string{"BASE": server.URL + `/my "files/a%2Fb`},
+		})
+		require.NoError(t, err, tc.url)
+		var e echoed
+		require.NoError(t, json.Unmarshal(resp.Value, &e))
+		require.Equal(t, tc.want, e.URI, tc.url)
+	}
+}
+
 func TestRequests(t *testing.T) {
 	server, rt := serve(t, echo)
 	in := httptool.Input{
-		Parameters: object{"id": int64(7), "list": []any{"a", int64(1), true}, "nothing": nil, "obj": object{"k": "v"}, "text": "t"},
+		Parameters: object{"id": int64(7), "list": []any{"a", int64(1), true}, "nothing": nil, "obj": object{"k": "v"}, "text": "t", "holed": []any{nil, int64(1)}, "site": object{"url": server.URL + "/p"}},
 		Env:        map[string]string{"BASE": server.URL + "/v1/", "HOST": server.Listener.Addr().String(), "KEY": "k&y"},
 	}
 	basic := &httptool.Auth{Type: "basic", Config: object{"username": "u", "password": "{{env.KEY}}"}}
@@ -108,6 +141,15 @@ func TestRequests(t *testing.T) {
 		{"base URL", httptool.Config{URL: "{{env.BASE}}/items/{{parameters.id}}"}, nil, `"uri":"/v1/items/7"`},
 		{"base URL, query", httptool.Config{URL: "{{env.BASE}}?a={{parameters.id}}"}, nil, `"uri":"/v1/?a=7"`},
 		{"host", httptool.Config{URL: "http://{{env.HOST}}/x"}, nil, `"uri":"/x"`},
+		{"whole URL by a parameter", httptool.Config{URL: "{{ parameters.site.url }}"}, nil, `"uri":"/p"`},
+		{"whole URL without parameters", httptool.Config{URL: "{{env.BASE + 'x'}}"}, basic, `"uri":"/v1/x"`},
+		{"null in multipart", httptool.Config{Method: "POST", BodyEncoding: "multipart", Body: []byte(`{"a":"{{parameters.holed}}","b":"{{parameters.nothing}}"}`)}, nil, `name=\"a\"\r\n\r\n1\r\n`},
+		{"raw, JSON without values", httptool.Config{Method: "POST", BodyEncoding: "raw", Body: []byte(`"{\"a\": {{'1'}}}"`)}, nil, `"body":"{\"a\": 1}"`},
+		{"raw, INI", httptool.Config{Method: "POST", BodyEncoding: "raw", Body: []byte(`"[section]\na={{parameters.text}}"`)}, nil, `"body":"[section]\na=t"`},
+		{"raw, a note", httptool.Config{Method: "POST", BodyEncoding: "raw", Body: []byte(`"[1] {{parameters.text}}"`)}, nil, `"body":"[1] t"`},
+		{"raw, a value", httptool.Config{Method: "POST", BodyEncoding: "raw", Body: []byte(`"{{parameters.text}}"`)}, nil, `"body":"t"`},
+		{"raw, CSV", httptool.Config{Method: "POST", BodyEncoding: "raw", Body: []byte(`"\"a\",\"{{parameters.text}}\"\n"`)}, nil, `"body":"\"a\",\"t\"\n"`},
+		{"raw, lines of JSON", httptool.Config{Method: "POST", BodyEncoding: "raw", Headers: object{"Content-Type": "application/x-ndjson"}, Body: []byte(`"{{json({a: parameters.text})}}\n"`)}, nil, `"body":"{\"a\":\"t\"}\n"`},
 		{"whole URL", httptool.Config{URL: "{{env.BASE}}"}, nil, `"uri":"/v1/"`},
 		{"array in query", httptool.Config{QueryParams: object{"l": "{{parameters.list}}"}}, nil, `"uri":"/?l=a&l=1&l=true"`},
 		{"literal array", httptool.Config{QueryParams: object{"l": []any{"x", "{{parameters.id}}", "{{parameters.absent}}"}}}, nil, `"uri":"/?l=x&l=7"`},
@@ -129,7 +171,7 @@ func TestRequests(t *testing.T) {
 		{"absent header", httptool.Config{Headers: object{"X-V": "{{parameters.absent}}"}}, nil, `"uri":"/"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if !strings.Contains(tc.cfg.URL, "{{env") {
+			if !strings.Contains(tc.cfg.URL, "{{env") && !strings.HasPrefix(tc.cfg.URL, "{{") {
 				tc.cfg.URL = server.URL + tc.cfg.URL
 			}
 			resp, err := compile(t, tc.cfg, tc.auth).Run(t.Context(), rt, in)
@@ -176,10 +218,16 @@ func TestFaultsOfDefinitions(t *testing.T) {
 		{httptool.Config{URL: "http://h.test/../x"}, nil, "/url", "segment"},
 		{httptool.Config{URL: "http://{{parameters.h}}/"}, nil, "/url", "only env and credentials"},
 		{httptool.Config{URL: "http://h.test{{parameters.h}}/"}, nil, "/url", "only env and credentials"},
+		{httptool.Config{URL: "{{parameters[env.A]}}/x"}, nil, "/url", "only env and credentials"},
 		{httptool.Config{URL: "{{parameters.u}}/x"}, nil, "/url", "only env and credentials"},
 		{httptool.Config{URL: "{{env.A}}{{parameters.u}}"}, nil, "/url", "followed by /"},
 		{httptool.Config{URL: "{{env.A}}.test/"}, nil, "/url", "followed by /"},
 		{httptool.Config{URL: "{{env.A}}//x"}, nil, "/url", "followed by /"},
+		{httptool.Config{URL: "{{'http://h.test/' + parameters.x}}"}, nil, "/url", "outside the braces"},
+		{httptool.Config{URL: "{{env.A + parameters.x}}"}, nil, "/url", "outside the braces"},
+		{httptool.Config{URL: "{{parameters.x ?? env.A}}"}, nil, "/url", "outside the braces"},
+		{httptool.Config{URL: "{{parameters[env.A]}}"}, nil, "/url", "outside the braces"},
+		{httptool.Config{URL: "{{parameters.url}}"}, &httptool.Auth{Type: "bearer", Config: object{"token": "t"}}, "/authConfig", "caller"},
 		{httptool.Config{URL: "http://h.test/{{nope}}"}, nil, "/url", "unknown name"},
 		{httptool.Config{URL: ok, Method: "CONNECT"}, nil, "/method", "CONNECT"},
 		{httptool.Config{URL: ok, Method: "A B"}, nil, "/method", "valid"},
@@ -194,6 +242,11 @@ func TestFaultsOfDefinitions(t *testing.T) {
 		{httptool.Config{URL: ok, Body: []byte(`{`)}, nil, "/body", "JSON"},
 		{httptool.Config{URL: ok, BodyEncoding: "xml"}, nil, "/bodyEncoding", "one of"},
 		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`{}`)}, nil, "/body", "string"},
+		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`"{\"a\":\"{{parameters.a}}\"}"`)}, nil, "/body", "bodyEncoding json"},
+		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`" [{{parameters.a}}]"`)}, nil, "/body", "bodyEncoding json"},
+		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`"{\"index\":1}\n{\"a\":\"{{parameters.a}}\"}\n"`)}, nil, "/body", "lines of JSON"},
+		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`"\"{{parameters.a}}\""`)}, nil, "/body", "bodyEncoding json"},
+		{httptool.Config{URL: ok, BodyEncoding: "raw", Body: []byte(`"{{parameters.a}}"`), Headers: object{"content-type": "application/vnd.x+JSON; a=b"}}, nil, "/body", "bodyEncoding json"},
 		{httptool.Config{URL: ok, BodyEncoding: "form-urlencoded", Body: []byte(`[]`)}, nil, "/body", "object"},
 		{httptool.Config{URL: ok, Timeout: -1}, nil, "/timeout", "from 0"},
 		{httptool.Config{URL: ok, Retries: 11}, nil, "/retries", "from 0"},
@@ -382,6 +435,22 @@ func TestLinkPagination(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "[1,2,3]", string(resp.Value))
 
+	elsewhere, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, "[%d]", len(body)+90)
+	})
+	links["2"] = "<" + elsewhere.URL + ">; rel=next"
+	rt = allow(t, server.Listener.Addr().String(), elsewhere.Listener.Addr().String())
+	resp, err = tool.Run(t.Context(), rt, httptool.Input{})
+	require.NoError(t, err)
+	require.Equal(t, "[1,2,90]", string(resp.Value))
+	search := compile(t, httptool.Config{Method: "POST", URL: server.URL + "/?p=1", Body: []byte(`{"secret":1}`), Pagination: &httptool.Pagination{Type: "link-header"}})
+	_, err = search.Run(t.Context(), rt, httptool.Input{})
+	require.Equal(t, errclass.Redirect, errclass.Classify(err).Reason, "%v", err)
+	require.Contains(t, errclass.Classify(err).Detail, "page 2: the link to the next page at")
+	require.NotEmpty(t, errclass.Classify(err).Hint)
+
 	for link, want := range map[string]errclass.Reason{
 		`</?p=1>; rel=next`:                  errclass.UpstreamFailed,
 		`<http://127.0.0.3:1/>; rel=next`:    errclass.Blocked,
@@ -439,4 +508,7 @@ func TestGraphQL(t *testing.T) {
 	}
 	_, faults := httptool.CompileGraphQL(httptool.GraphQLConfig{Endpoint: "x", Query: "{ a(id: {{parameters.id}}) }"}, nil, nil)
 	require.Len(t, faults, 2)
+	_, faults = httptool.CompileGraphQL(httptool.GraphQLConfig{Endpoint: "{{parameters.url}}", Query: "{a}"}, &httptool.Auth{Type: "bearer", Config: object{"token": "t"}}, nil)
+	require.Len(t, faults, 1)
+	require.Equal(t, "/authConfig", faults[0].Field)
 }

@@ -70,6 +70,11 @@ func TestConnectionFaults(t *testing.T) {
 		{"cut in chunks", raw(t, write(head+"Transfer-Encoding: chunked\r\n\r\n5\r\n{\"cho\r\n", nothing)), InvalidResponse, Truncated, 200},
 		{"reset in the body", raw(t, write(head+"Content-Length: 100\r\n\r\n{\"choi", hangUp)), InvalidResponse, Truncated, 200},
 		{"broken chunk", raw(t, write(head+"Transfer-Encoding: chunked\r\n\r\nZZ\r\n", nothing)), InvalidResponse, BadEncoding, 200},
+		{"101", raw(t, write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello", nothing)), InvalidResponse, Malformed, 101},
+		{"broken gzip of a 429", raw(t, write("HTTP/1.1 429 X\r\nContent-Encoding: gzip\r\nContent-Length: 12\r\n\r\nnot-gzip-at-", nothing)), LLMError, RateLimit, 429},
+		{"401 without its body", raw(t, write("HTTP/1.1 401 X\r\nContent-Length: 100\r\n\r\n", nothing)), LLMError, Auth, 401},
+		{"401 with half its body", raw(t, write("HTTP/1.1 401 X\r\nContent-Length: 100\r\n\r\n{\"error\":", hangUp)), LLMError, Auth, 401},
+		{"500 in broken chunks", raw(t, write("HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", nothing)), LLMError, ServerError, 500},
 		{"broken gzip", raw(t, write(head+"Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\nnot-gzip-at-", nothing)), InvalidResponse, BadEncoding, 200},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -111,11 +116,13 @@ func TestTimeoutsNameTheirOwner(t *testing.T) {
 	}{
 		{"provider", "", 50, 0, 0, nil, Timeout, PhaseHeaders, "no answer from provider main after 50ms (limit: the provider's timeout)"},
 		{"provider in the body", stalledBody, 50, 0, 0, nil, Timeout, PhaseBody, "the answer of provider main stopped midway after 50ms (limit: the provider's timeout)"},
+		{"provider in the body of a 401", strings.Replace(stalledBody, "200 OK", "401 X", 1), 50, 0, 0, nil, LLMError, Auth, "401 Unauthorized"},
 		{"tool", "", 10_000, 50, 0, nil, Timeout, PhaseHeaders, "no answer from provider main after 50ms (limit: the tool's request timeout)"},
 		{"tool shorter than context", "", 10_000, 50, time.Minute, nil, Timeout, PhaseHeaders, "no answer from provider main after 50ms (limit: the tool's request timeout)"},
 		{"provider shorter than tool", "", 50, 10_000, 0, nil, Timeout, PhaseHeaders, "no answer from provider main after 50ms (limit: the provider's timeout)"},
 		{"context", "", 10_000, 10_000, 50 * time.Millisecond, nil, Timeout, PhaseHeaders, "no answer from provider main"},
 		{"context in the body", stalledBody, 0, 0, 50 * time.Millisecond, nil, Timeout, PhaseBody, "the answer of provider main stopped midway"},
+		{"context in the body of a 401", strings.Replace(stalledBody, "200 OK", "401 X", 1), 0, 0, 50 * time.Millisecond, nil, Timeout, PhaseBody, "the answer of provider main stopped midway"},
 		{"cause", "", 0, 0, 50 * time.Millisecond, boom, SandboxError, OutputLimit, "said by the cause"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -134,6 +141,9 @@ func TestTimeoutsNameTheirOwner(t *testing.T) {
 				require.Equal(t, c.detail, e.Detail)
 				if c.class == Timeout {
 					require.ErrorIs(t, e, context.DeadlineExceeded)
+				}
+				if c.class == LLMError {
+					require.Equal(t, 401, e.Upstream.Status)
 				}
 				if strings.Contains(c.detail, "50ms") {
 					require.Equal(t, 50*time.Millisecond, e.Limit)

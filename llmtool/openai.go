@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -106,6 +107,9 @@ func (o *openAI) read(x *exchange, out openai.ChatCompletionResponse, err error,
 	switch {
 	case x.status == 0:
 		return nil, o.blame(unsent(err, r.model), x)
+	case x.status < 200:
+		return nil, o.blame(errclass.Newf(errclass.InvalidResponse, errclass.Malformed,
+			"provider %s answered %d, which is no answer to this request", o.provider.id, x.status), x)
 	case x.status >= 300 && x.status < 400:
 		return nil, o.blame(errclass.Newf(errclass.InvalidResponse, errclass.Redirect,
 			"provider %s answered with a redirect (%s); check its baseUrl", o.provider.id, statusLine(x.status)), x)
@@ -116,6 +120,11 @@ func (o *openAI) read(x *exchange, out openai.ChatCompletionResponse, err error,
 	case len(out.Choices) == 0:
 		if s := readError(x.body); s.found {
 			return nil, classify(x, s, o.provider, r.texts())
+		}
+		if !hasChoices(x.body) {
+			e := errclass.Newf(errclass.InvalidResponse, errclass.NoData, "the answer of provider %s isn't a chat completion: it has no \"choices\"", o.provider.id)
+			e.Retryable, e.Hint = false, checkBaseURL
+			return nil, o.blame(e, x)
 		}
 		return &reply{usage: usageOf(out), model: out.Model, upstream: o.upstream(x)}, nil
 	}
@@ -128,6 +137,16 @@ func (o *openAI) read(x *exchange, out openai.ChatCompletionResponse, err error,
 		calledTool: len(first.Message.ToolCalls) > 0 || first.Message.FunctionCall != nil,
 		model:      out.Model, usage: usageOf(out), upstream: o.upstream(x),
 	}, nil
+}
+
+const checkBaseURL = "Check that the provider's baseUrl is that of an OpenAI-compatible API."
+
+// hasChoices reports whether a body is a chat completion, be it an empty one.
+func hasChoices(body []byte) bool {
+	var answer struct {
+		Choices json.RawMessage `json:"choices"`
+	}
+	return json.Unmarshal(body, &answer) == nil && answer.Choices != nil
 }
 
 // unsent classifies a request that the client library refused to send.
@@ -156,9 +175,12 @@ func (o *openAI) unreadable(x *exchange, err error, r request) *errclass.Error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		e = errclass.Newf(errclass.InvalidResponse, errclass.Truncated, "the answer of provider %s ends in mid-JSON", id)
 	case isMistyped:
-		e = errclass.Newf(errclass.InvalidResponse, errclass.NoData, "the answer of provider %s isn't a chat completion: "+
-			"%q has the wrong type", id, errclass.OneLine(mistyped.Field, 60))
-		e.Hint = "Check that the provider's baseUrl is that of an OpenAI-compatible API."
+		what := "it is no object"
+		if mistyped.Field != "" {
+			what = fmt.Sprintf("%q has the wrong type", errclass.OneLine(mistyped.Field, 60))
+		}
+		e = errclass.Newf(errclass.InvalidResponse, errclass.NoData, "the answer of provider %s isn't a chat completion: %s", id, what)
+		e.Hint = checkBaseURL
 	}
 	return o.blame(e.WithCause(err), x)
 }

@@ -1,8 +1,11 @@
 package llmtool
 
 import (
+	"cmp"
 	"encoding/json"
 	"iter"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/almyty-inc/toolrun/errclass"
@@ -111,24 +114,49 @@ func candidates(text string) iter.Seq[string] {
 			}
 			rest = after
 		}
-		for at, tries := 0, 0; tries < maxStarts; tries++ {
-			next := strings.IndexAny(text[at:], "{[")
-			if next < 0 {
+		for _, stretch := range stretches(text) {
+			if !yield(stretch) {
 				return
 			}
-			at += next
-			end := balanced(text[at:])
-			if end == 0 {
-				at++
-				continue
-			}
-			if !yield(text[at : at+end]) {
-				return
-			}
-			at++ // what is balanced but no JSON may hold JSON
 		}
 	}
 }
+
+// stretches returns the balanced objects and arrays in a text, likeliest first:
+// those that hold an object before such as a reference, [1], and the longest
+// first, so that nothing is taken for the whole that it is a part of.
+func stretches(text string) []string {
+	var found []string
+	for at, tries := 0, 0; tries < maxStarts; tries++ {
+		next := strings.IndexAny(text[at:], "{[")
+		if next < 0 {
+			break
+		}
+		at += next
+		if end := balanced(text[at:]); end > 0 {
+			found = append(found, text[at:at+end])
+		}
+		at++ // what is balanced but no JSON may hold JSON
+	}
+	slices.SortStableFunc(found, func(a, b string) int {
+		if structured := holdsObject(a); structured != holdsObject(b) {
+			if structured {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(len(b), len(a))
+	})
+	return found
+}
+
+// holdsObject reports whether JSON has an object with a member. What isn't JSON
+// may pass: it is tried in vain.
+func holdsObject(text string) bool {
+	return memberStart.MatchString(text)
+}
+
+var memberStart = regexp.MustCompile(`\{\s*"`)
 
 // withoutThoughts drops the reasoning that some models write before an answer.
 func withoutThoughts(text string) string {

@@ -82,6 +82,9 @@ func (w *wire) Do(req *http.Request) (*http.Response, error) {
 	x.status, x.header = res.StatusCode, res.Header
 	x.phase.Store(phaseBody)
 	x.body, x.err = readBody(res)
+	if x.err == nil && x.status > 299 {
+		x.err = callersEnd(req.Context())
+	}
 	if x.err != nil {
 		return nil, x.err
 	}
@@ -90,14 +93,24 @@ func (w *wire) Do(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// readBody reads the whole body of a success, and the start of any other.
+// callersEnd is the error of a context that ended by another hand than one of our
+// own limits, which take nothing from a status that is known.
+func callersEnd(ctx context.Context) error {
+	if _, ours := errors.AsType[*limit](context.Cause(ctx)); ours {
+		return nil
+	}
+	return ctx.Err()
+}
+
+// readBody reads the whole body of a success, and of any other what can be had of
+// its start: a status tells of a failure also where the words are cut short.
 func readBody(res *http.Response) ([]byte, error) {
-	if res.StatusCode < 200 || res.StatusCode > 299 {
-		body, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBytes))
-		if len(body) > 0 {
-			return body, nil // a provider's words that are cut short still are its words
-		}
-		return nil, err
+	if res.StatusCode < 200 {
+		return nil, nil // 101: what follows is another protocol, and may never end
+	}
+	if res.StatusCode > 299 {
+		body, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBytes))
+		return body, nil
 	}
 	var b bytes.Buffer
 	b.Grow(int(min(max(res.ContentLength, 0), maxErrorBytes)) + bytes.MinRead)

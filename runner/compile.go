@@ -67,6 +67,7 @@ func (r *Runner) compile(def *Definition) (t *tool) {
 func (r *Runner) compileParts(t *tool) *tool {
 	def := t.def
 	t.input = t.compileSchema("/parameters", def.Parameters)
+	t.checkInput()
 	t.output = t.compileSchema("/outputSchema", def.OutputSchema)
 	switch def.Type {
 	case JavaScript:
@@ -94,6 +95,11 @@ func (t *tool) fault(pointer, format string, args ...any) {
 		}
 	}
 	t.faults = append(t.faults, t.def.fault(pointer, fmt.Sprintf(format, args...)))
+}
+
+// faulty reports whether there is a fault at a pointer.
+func (t *tool) faulty(pointer string) bool {
+	return slices.ContainsFunc(t.faults, func(f errclass.FieldError) bool { return f.Field == pointer })
 }
 
 // faultsBelow notes faults whose pointers are relative to prefix.
@@ -142,6 +148,17 @@ func (t *tool) compileSchema(pointer string, raw json.RawMessage) *schema.Schema
 	return s
 }
 
+// checkInput refuses parameter schemas that no request could ever fulfil.
+func (t *tool) checkInput() {
+	if t.input == nil {
+		return
+	}
+	if !t.input.TakesObjects() {
+		t.fault("/parameters/type", `must be "object" or include it: parameters always are an object`)
+	}
+	t.faultsBelow("/parameters", t.input.CheckDefaults())
+}
+
 // refuse notes each field that a definition of this type has no use for.
 func (t *tool) refuse(fields map[string]bool, why string) {
 	for pointer, present := range fields {
@@ -152,6 +169,9 @@ func (t *tool) refuse(fields map[string]bool, why string) {
 }
 
 func (r *Runner) compileJavaScript(t *tool) {
+	if t.def.Code == "" && t.faulty("/codeFile") {
+		return // that says why there is none
+	}
 	if t.def.Code == "" {
 		t.fault("/code", "is required for a javascript tool (or codeFile)")
 		return
@@ -296,10 +316,11 @@ func (r *Runner) compileLLM(t *tool) {
 	}
 }
 
-// checkProviders notes providers that aren't configured.
+// checkProviders notes providers that aren't configured. Those that are configured
+// wrongly have faults of their own.
 func (t *tool) checkProviders(r *Runner, cfg llmtool.Config) {
-	if r.clients == nil {
-		return
+	if r.clients == nil && len(r.opts.Providers) == 0 {
+		return // nothing is known of providers; see orFaults
 	}
 	for i, id := range append([]string{cfg.ProviderID}, cfg.FallbackProviderIDs...) {
 		if slices.ContainsFunc(r.opts.Providers, func(p llmtool.Provider) bool { return p.ID == id }) {

@@ -80,29 +80,41 @@ func Load(path string) ([]*Definition, error) {
 // Parse reads one definition. The name's extension decides between JSON and
 // YAML, and is how faults call it. A codeFile is not read; see [Load].
 func Parse(name string, data []byte) (*Definition, error) {
-	doc, err := document.Parse(name, data)
+	def, faults, err := parse(name, data)
 	if err != nil {
-		return nil, unreadable("definition", err)
+		return nil, err
 	}
-	def := &Definition{origin: &origin{doc: doc, codeName: "code"}}
-	if shape := decode(doc, compiledDefinitionSchema(), def); len(shape) > 0 {
-		return nil, invalid("definition", moreFaults(def, shape))
-	}
-	return def, nil
+	return def.orFaults(faults)
 }
 
-// moreFaults adds to faults of shape what is wrong besides with the parts of
-// the definition that can be read, so that an author mends all in one go.
-func moreFaults(def *Definition, shape []errclass.FieldError) []errclass.FieldError {
-	_ = json.Unmarshal(def.origin.doc.JSON, def) // lenient: shape says what is wrong
+// parse reads a definition as far as it can be: faults are those of its shape.
+func parse(name string, data []byte) (*Definition, []errclass.FieldError, error) {
+	doc, err := document.Parse(name, data)
+	if err != nil {
+		return nil, nil, unreadable("definition", err)
+	}
+	def := &Definition{origin: &origin{doc: doc, codeName: "code"}}
+	faults := decode(doc, compiledDefinitionSchema(), def)
+	if len(faults) > 0 {
+		_ = json.Unmarshal(doc.JSON, def) // lenient: the faults say what is wrong
+	}
+	return def, faults, nil
+}
+
+// orFaults is def, or the error of its faults. What is wrong besides with the
+// parts that can be read comes with them, so that an author mends all in one go.
+func (d *Definition) orFaults(faults []errclass.FieldError) (*Definition, error) {
+	if len(faults) == 0 {
+		return d, nil
+	}
 	r := &Runner{life: context.Background()}
-	if needsSandbox(def) {
+	if needsSandbox(d) {
 		if pool, err := sandbox.New(sandbox.Options{}); err == nil {
 			r.pool = pool
 			defer func() { _ = pool.Close() }() // nothing runs any more
 		}
 	}
-	return r.compileParts(&tool{def: def, faults: shape}).faults
+	return nil, invalid("definition", r.compileParts(&tool{def: d, faults: faults}).faults)
 }
 
 // LoadProviders reads a providers file.
@@ -149,24 +161,35 @@ func loadFile(file, name string) (*Definition, error) {
 	if isSource(file) {
 		return sourceDefinition(file, data)
 	}
-	def, err := Parse(name, data)
-	if err != nil || def.CodeFile == "" {
-		return def, err
-	}
-	if def.Code != "" {
-		return nil, invalid("definition", []errclass.FieldError{
-			def.fault("/codeFile", "can't stand beside code: give one of the two")})
-	}
-	code, err := readBeside(file, def.CodeFile)
+	def, faults, err := parse(name, data)
 	if err != nil {
-		return nil, invalid("definition", []errclass.FieldError{def.fault("/codeFile", err.Error())})
-	}
-	def.Code = string(code)
-	def.origin.codeName = path.Clean(def.CodeFile)
-	if def.origin.codeDir, err = filepath.Abs(filepath.Dir(file)); err != nil {
 		return nil, err
 	}
-	return def, nil
+	if message := def.readCode(file); message != "" {
+		faults = append(faults, def.fault("/codeFile", message))
+	}
+	return def.orFaults(faults)
+}
+
+// readCode reads the codeFile of the definition in file; it returns what is wrong
+// with it.
+func (d *Definition) readCode(file string) (fault string) {
+	switch {
+	case d.CodeFile == "":
+		return ""
+	case d.Code != "":
+		return "can't stand beside code: give one of the two"
+	}
+	code, err := readBeside(file, d.CodeFile)
+	if err == nil {
+		d.origin.codeDir, err = filepath.Abs(filepath.Dir(file))
+	}
+	if err != nil {
+		return err.Error()
+	}
+	d.Code = string(code)
+	d.origin.codeName = path.Clean(d.CodeFile)
+	return ""
 }
 
 func isSource(path string) bool {
@@ -255,20 +278,21 @@ func definitionFiles(path string) ([]string, error) {
 		return []string{path}, nil
 	}
 	var files []string
-	err = filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
+	// Not filepath.WalkDir, which doesn't enter a path that is a symbolic link.
+	err = fs.WalkDir(os.DirFS(path), ".", func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		name := entry.Name()
-		hidden := strings.HasPrefix(name, ".") && file != path
+		hidden := strings.HasPrefix(name, ".") && file != "."
 		if entry.IsDir() {
 			if hidden || name == "node_modules" {
-				return filepath.SkipDir
+				return fs.SkipDir
 			}
 			return nil
 		}
 		if !hidden && isDefinitionFile(name) {
-			files = append(files, file)
+			files = append(files, filepath.Join(path, filepath.FromSlash(file)))
 		}
 		return nil
 	})

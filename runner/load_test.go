@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/llmtool"
 	"github.com/almyty-inc/toolrun/runner"
 )
 
@@ -96,6 +97,37 @@ func TestLoadReportsAllFaultsOfAllFiles(t *testing.T) {
 	require.NotContains(t, got, "d.yaml")
 }
 
+// A codeFile that can't be had or doesn't compile hides no other fault, and no
+// other fault hides it.
+func TestLoadReportsCodeFileFaultsWithTheOthers(t *testing.T) {
+	dir := write(t, map[string]string{
+		"a.yaml": "name: a\ntype: javascript\ncodeFile: missing.js\nparameters: {type: objekt}\noutputSchema: {type: 5}\n",
+		"b.yaml": "name: b\ntype: javascript\ncode: return (\ncodeFile: x.js\nparameters: {type: objekt}\n",
+		"c.yaml": "name: c\ntype: javascript\ncodeFile: broken.js\nnope: 1\n", "broken.js": "return (",
+	})
+	_, err := runner.Load(dir)
+	got := faults(t, err)
+	require.Len(t, got, 8)
+	for i, want := range []string{
+		`/codeFile a.yaml:3:1: names "missing.js", which doesn't exist`, "/parameters/type a.yaml:4:", "/outputSchema/type a.yaml:5:",
+		"/codeFile b.yaml:4:1: can't stand beside code", "/parameters/type b.yaml:5:", "/code b.yaml:3:",
+		"/nope c.yaml:4:1: is not allowed", "/code c.yaml:",
+	} {
+		require.Contains(t, got[i], want)
+	}
+	require.Contains(t, got[7], "doesn't compile: broken.js:1:")
+}
+
+func TestLoadThroughASymbolicLink(t *testing.T) {
+	dir := write(t, map[string]string{"real/sub/a.yaml": "name: a\ntype: javascript\ncodeFile: a.js\n", "real/sub/a.js": "return 1", "real/bad.yaml": "name: b\n"})
+	link := filepath.Join(dir, "link")
+	require.NoError(t, os.Symlink("real", link))
+	defs, err := runner.Load(link)
+	require.Contains(t, faults(t, err)[0], "/type bad.yaml:1:1: ")
+	require.Len(t, defs, 1)
+	require.Equal(t, "return 1", defs[0].Code)
+}
+
 func TestParseRefuses(t *testing.T) {
 	for _, tc := range []struct{ name, in, want string }{
 		{"empty", "", "tool.yaml:1:1"},
@@ -129,11 +161,30 @@ func TestNewReportsWhatDefinitionsMean(t *testing.T) {
 		{"http with code and config", "name: a\ntype: http\ncode: return 1\nexecutionConfig: {url: 'https://x.example/'}", "/executionConfig tool.yaml:4:"},
 		{"http with code and auth", "name: a\ntype: http\ncode: return 1\nauthConfig: {type: none}", "/authConfig tool.yaml:4:"},
 		{"http with bad code", "name: a\ntype: http\ncode: return )", "/code tool.yaml:3:"},
+		{"default that its schema refuses", "name: a\ntype: javascript\ncode: return 1\nparameters:\n  properties:\n    n: {type: integer, default: x}", "/parameters/properties/n/default tool.yaml:6:24: breaks its own schema: must be integer"},
+		{"parameters that are a list", "name: a\ntype: javascript\ncode: return 1\nparameters: {type: array}", "/parameters/type tool.yaml:4:14: must be \"object\""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := runner.New(runner.Options{Tools: []*runner.Definition{parse(t, tc.in)}})
 			require.Contains(t, strings.Join(faults(t, err), "\n"), tc.want)
 		})
+	}
+}
+
+// Faults of providers hide none of the definitions.
+func TestNewReportsProvidersAndDefinitions(t *testing.T) {
+	_, err := runner.New(runner.Options{
+		Tools: []*runner.Definition{
+			parse(t, "name: a\ntype: llm\nexecutionConfig: {providerId: other, promptTemplate: '{{ x'}"),
+			parse(t, "name: b\ntype: llm\nexecutionConfig: {providerId: p, promptTemplate: hi}"),
+			script("c", "return ("),
+		},
+		Providers: []llmtool.Provider{{ID: "p", Type: "opnai"}},
+	})
+	got := faults(t, err)
+	require.Len(t, got, 4)
+	for i, want := range []string{"/providers/0/type ", "/executionConfig/providerId ", "/executionConfig/promptTemplate ", "/code "} {
+		require.Contains(t, got[i], want)
 	}
 }
 

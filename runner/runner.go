@@ -203,11 +203,15 @@ func (r *Runner) open() error {
 		r.pool = pool
 	}
 	clients, faults := llmtool.NewClients(r.opts.Providers, r.opts.Env, r.opts.Credentials, r.carrier)
+	r.clients = clients // nil where there are faults
+	what := "definition"
 	if len(faults) > 0 {
-		return invalid("providers", faults)
+		what = "providers"
 	}
-	r.clients = clients
-	return r.addTools()
+	if faults = append(faults, r.addTools()...); len(faults) > 0 {
+		return invalid(what, faults)
+	}
+	return nil
 }
 
 // needsSandbox reports whether a tool has JavaScript: a runner without any starts
@@ -216,8 +220,8 @@ func needsSandbox(def *Definition) bool {
 	return def != nil && (def.Type == JavaScript || def.Code != "")
 }
 
-func (r *Runner) addTools() error {
-	var faults []errclass.FieldError
+// addTools compiles the tools and returns all their faults.
+func (r *Runner) addTools() (faults []errclass.FieldError) {
 	compiled := r.compileAll()
 	for i, def := range r.opts.Tools {
 		t := compiled[i]
@@ -226,10 +230,7 @@ func (r *Runner) addTools() error {
 		}
 		faults = append(faults, t.faults...)
 	}
-	if len(faults) > 0 {
-		return invalid("definition", faults)
-	}
-	return nil
+	return faults
 }
 
 // addTool makes a tool known by its id and its name, which are one namespace.

@@ -56,6 +56,7 @@ type compiler struct {
 	declared         Declared
 	config           *conf.Config
 	env, credentials map[string]struct{}
+	parameters       bool // some are read
 
 	// Of the expression at hand:
 	source  string
@@ -229,6 +230,7 @@ func (c *compiler) identifier(n *ast.IdentifierNode) (operand, error) {
 	if !slices.Contains(roots, n.Value) {
 		return operand{}, c.errorAt(n, c.unknownName(n.Value))
 	}
+	c.parameters = c.parameters || n.Value == rootParameters
 	return c.at(&path{root: n.Value}), nil
 }
 

@@ -421,6 +421,32 @@ func TestNames(t *testing.T) {
 	require.Equal(t, []string{"c"}, credentials)
 }
 
+func TestWhatATemplateReads(t *testing.T) {
+	for _, c := range []struct {
+		src              string
+		path, parameters bool
+	}{
+		{"{{parameters.name}}", true, true},
+		{"{{ parameters['name'][0].x }}", true, true},
+		{"{{parameters}}", true, true},
+		{"{{env.A}}", true, false},
+		{"{{env.A + credentials.b}}", false, false},
+		{"{{'x'}}", false, false},
+		{"x", false, false},
+		{"x{{parameters.name}}", false, true},
+		{"{{env.A}}{{parameters.name}}", false, true},
+		{"{{env.A ?? parameters.name}}", false, true},
+		{"{{credentials.list[parameters.name]}}", false, true},
+		{"{{parameters[env.A]}}", false, true},
+		{"{{json(parameters)}}", false, true},
+	} {
+		tm, err := expression.Compile(c.src, expression.Declared{Open: true})
+		require.NoError(t, err, c.src)
+		require.Equal(t, c.path, tm.IsPath(), c.src)
+		require.Equal(t, c.parameters, tm.ReadsParameters(), c.src)
+	}
+}
+
 func TestConstant(t *testing.T) {
 	for src, want := range map[string]string{"": "", "a b": "a b", "a{{'{{'}}b": "a{{b", "{{1 + 1}}": "2", "{{upper('x')}}!": "X!"} {
 		tm, err := expression.Compile(src, declared)

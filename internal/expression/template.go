@@ -61,6 +61,7 @@ type Template struct {
 	// whole is the expression of a text that is one placeholder and nothing else.
 	whole *expression
 	names
+	parameters bool // some are read
 	// constant and text hold what a text without dynamic parts amounts to.
 	constant bool
 	text     string
@@ -99,7 +100,7 @@ func (c *compiler) template(src string) (*Template, error) {
 	if len(t.parts) == 1 {
 		t.whole = t.parts[0].expr
 	}
-	t.names = c.names()
+	t.names, t.parameters = c.names(), c.parameters
 	return t, t.foldConstant()
 }
 
@@ -121,6 +122,13 @@ func (t *Template) foldConstant() error {
 // Constant returns the text of a template that reads neither parameters nor env
 // nor credentials, unescaped, and whether it is one.
 func (t *Template) Constant() (string, bool) { return t.text, t.constant }
+
+// ReadsParameters reports whether a value depends on parameters.
+func (t *Template) ReadsParameters() bool { return t.parameters }
+
+// IsPath reports whether the template is one whole placeholder that holds nothing
+// but a path, such as {{parameters.url}}.
+func (t *Template) IsPath() bool { return t.whole != nil && t.whole.path != nil }
 
 // Value evaluates the template. One whole placeholder keeps the type of its
 // value, which may be a part of the scope and must not be changed; any other

@@ -13,8 +13,8 @@ import (
 const minDigits = 4
 
 // Collect returns all strings in values, and all numbers of at least 4 digits,
-// however deeply they are nested in maps and slices; each once, sorted. Names of
-// members are no secrets.
+// however deeply they are nested in maps, slices and whatever else JSON can be made
+// of; each once, sorted. Names of members are no secrets.
 func Collect(values ...any) []string {
 	found := map[string]struct{}{}
 	for _, v := range values {
@@ -31,6 +31,7 @@ func collect(found map[string]struct{}, v any, depth int) {
 		return
 	}
 	switch v := v.(type) {
+	case nil, bool:
 	case string:
 		found[v] = struct{}{}
 	case []byte:
@@ -59,6 +60,10 @@ func collect(found map[string]struct{}, v any, depth int) {
 		collectNumber(found, strconv.FormatFloat(float64(v), 'f', -1, 32))
 	case json.Number, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
 		collectNumber(found, fmt.Sprint(v))
+	default: // a type of the embedder's own: what tools see of it is its JSON
+		if text, err := json.Marshal(v); err == nil {
+			collectJSON(found, text, depth)
+		}
 	}
 }
 

@@ -226,6 +226,21 @@ func TestCollect(t *testing.T) {
 	})), got)
 	require.Empty(t, redact.Collect())
 
+	// An embedder's own types: tools see their JSON.
+	type secret string
+	type keys struct {
+		Key    secret `json:"key"`
+		hidden string
+		More   *keys
+	}
+	pointed := "pointed"
+	require.Equal(t, []string{"12345", "inner", "mapped", "named", "nested", "other", "pointed", "twice"}, redact.Collect(map[string]any{
+		"named": secret("named"), "pointer": &pointed, "nil": (*string)(nil), "func": func() {},
+		"struct": keys{Key: "inner", hidden: "unseen", More: &keys{Key: "nested"}},
+		"maps":   map[string]map[string]string{"a": {"b": "mapped"}},
+		"slices": []map[string]any{{"k": "twice", "n": uint16(12345)}}, "secrets": []secret{"other"},
+	}))
+
 	loop := map[string]any{"s": "value"}
 	loop["self"] = loop
 	require.Equal(t, []string{"value"}, redact.Collect(loop))

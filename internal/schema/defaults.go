@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/almyty-inc/toolrun/errclass"
 )
 
 // maxDefaults bounds the steps of one [Schema.WithDefaults]: a default may
@@ -89,14 +91,7 @@ func (f *filler) fillObject(one *jsonschema.Schema, object map[string]any) (any,
 }
 
 func (f *filler) fillArray(one *jsonschema.Schema, array []any) (any, bool) {
-	tuple, rest := one.PrefixItems, one.Items2020
-	switch items := one.Items.(type) { // before 2020-12
-	case *jsonschema.Schema:
-		rest = items
-	case []*jsonschema.Schema:
-		tuple = items
-		rest, _ = one.AdditionalItems.(*jsonschema.Schema)
-	}
+	tuple, rest := elements(one)
 	if len(tuple) == 0 && rest == nil {
 		return array, false
 	}
@@ -115,6 +110,18 @@ func (f *filler) fillArray(one *jsonschema.Schema, array []any) (any, bool) {
 		}
 	}
 	return filled, changed
+}
+
+// elements are the schemas of an array's first elements and of the others.
+func elements(one *jsonschema.Schema) (tuple []*jsonschema.Schema, rest *jsonschema.Schema) {
+	switch items := one.Items.(type) { // before 2020-12
+	case *jsonschema.Schema:
+		return one.PrefixItems, items
+	case []*jsonschema.Schema:
+		rest, _ = one.AdditionalItems.(*jsonschema.Schema)
+		return items, rest
+	}
+	return one.PrefixItems, one.Items2020
 }
 
 // byDefault is the default of a property that is missing, with the defaults
@@ -155,6 +162,75 @@ func defaultOf(one *jsonschema.Schema, seen map[*jsonschema.Schema]bool) *any {
 		}
 	}
 	return nil
+}
+
+// CheckDefaults returns the defaults that [Schema.WithDefaults] would fill in and
+// [Schema.Validate] would then refuse, whatever else the value holds. Pointers
+// lead into the schema.
+func (s *Schema) CheckDefaults() []errclass.FieldError {
+	var faults []errclass.FieldError
+	seen := map[*jsonschema.Schema]bool{}
+	var visit func(one *jsonschema.Schema)
+	visit = func(one *jsonschema.Schema) {
+		if one == nil || seen[one] || one.Bool != nil || !local(one) {
+			return
+		}
+		seen[one] = true
+		for _, name := range slices.Sorted(maps.Keys(one.Properties)) {
+			property := one.Properties[name]
+			if f, broken := s.checkDefault(property); broken {
+				faults = append(faults, f)
+			}
+			visit(property)
+		}
+		for _, part := range appliedElements(one) {
+			visit(part)
+		}
+		visit(one.Ref)
+		for _, part := range one.AllOf {
+			visit(part)
+		}
+	}
+	visit(s.root)
+	return tidy(faults)
+}
+
+// appliedElements are the schemas whose defaults are filled in an array's
+// elements.
+func appliedElements(one *jsonschema.Schema) []*jsonschema.Schema {
+	tuple, rest := elements(one)
+	return append(slices.Clone(tuple), rest)
+}
+
+func (s *Schema) checkDefault(property *jsonschema.Schema) (errclass.FieldError, bool) {
+	f := filler{steps: baseSteps, left: maxDefaults, made: map[*jsonschema.Schema]bool{}}
+	v, ok := f.byDefault(property)
+	if !ok {
+		return errclass.FieldError{}, false
+	}
+	faults := (&Schema{root: property, all: s.all, anchors: s.anchors}).Validate(v)
+	if len(faults) == 0 {
+		return errclass.FieldError{}, false
+	}
+	where, what := pointerOf(property.Location), "has a default that breaks its schema: " // of a $ref or of allOf
+	if property.Default != nil {
+		where, what = where+"/default", "breaks its own schema: "
+	}
+	message := faults[0].Message
+	if at := path(faults[0].Field); at != "" {
+		message = at + " " + message
+	}
+	return errclass.FieldError{Field: where, Message: what + message}, true
+}
+
+// TakesObjects reports whether the schema's type leaves room for an object.
+func (s *Schema) TakesObjects() bool {
+	for one, steps := s.root, 0; one != nil && steps < MaxDepth; one, steps = one.Ref, steps+1 {
+		if one.Types != nil && !one.Types.IsEmpty() && !slices.Contains(one.Types.ToStrings(), "object") {
+			return false
+		}
+	}
+	return true
 }
 
 // clone copies what a value holds, so that no two results share it.

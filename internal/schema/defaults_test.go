@@ -58,6 +58,42 @@ func TestDefaultsWithinThemselvesEnd(t *testing.T) {
 	require.Less(t, len(text), 100)
 }
 
+func TestCheckDefaults(t *testing.T) {
+	for _, c := range []struct{ schema, want string }{
+		{`{"properties":{"a":{"type":"integer","default":1},"b":{"default":"x"}}}`, ""},
+		{`{"properties":{"a":{"type":"integer","default":"x"}}}`, "/properties/a/default breaks its own schema: must be integer"},
+		{`{"properties":{"a":{"type":"string","default":null}}}`, "/properties/a/default breaks its own schema: must be string"},
+		{`{"properties":{"a~/b":{"enum":["x"],"default":"y"}}}`, "/properties/a~0~1b/default breaks its own schema: must be "},
+		{`{"properties":{"a":{"$ref":"#/$defs/a"}},"$defs":{"a":{"type":"integer","default":"x"}}}`, "/properties/a has a default that breaks its schema: must be integer"},
+		{`{"properties":{"a":{"$ref":"#/$defs/a","default":"x"}},"$defs":{"a":{"type":"integer","default":5}}}`, "/properties/a/default breaks its own schema: must be integer"},
+		{`{"properties":{"o":{"default":{},"required":["x"],"properties":{"x":{"default":1}}}}}`, ""},
+		{`{"properties":{"o":{"default":{},"required":["x"],"properties":{"x":{}}}}}`, "/properties/o/default breaks its own schema: x is required"},
+		{`{"items":{"properties":{"q":{"type":"string","default":2}}}}`, "/items/properties/q/default breaks its own schema: must be string"},
+		{`{"prefixItems":[{"properties":{"q":{"maximum":1,"default":2}}}]}`, "/prefixItems/0/properties/q/default breaks its own schema: must be "},
+		{`{"allOf":[{"properties":{"a":{"type":"string","default":2}}}]}`, "/allOf/0/properties/a/default breaks its own schema: must be string"},
+		{`{"anyOf":[{"properties":{"a":{"type":"string","default":2}}}]}`, ""}, // never filled in
+		{`{"type":"string","default":5}`, ""},                                                    // nor this
+		{`{"properties":{"a":{"default":{},"properties":{"a":{"$ref":"#/properties/a"}}}}}`, ""}, // within itself
+		{`{"$schema":"http://json-schema.org/draft-07/schema#","items":[{"properties":{"q":{"type":"null","default":1}}}]}`, "/items/0/properties/q/default breaks its own schema: must be null"},
+	} {
+		var got string
+		for _, f := range compile(t, c.schema).CheckDefaults() {
+			got += f.Field + " " + f.Message
+		}
+		require.Contains(t, got, c.want, c.schema)
+		require.Equal(t, c.want == "", got == "", "%s: %s", c.schema, got)
+	}
+}
+
+func TestTakesObjects(t *testing.T) {
+	for schema, want := range map[string]bool{
+		`true`: true, `{}`: true, `{"type":"object"}`: true, `{"type":["object","null"]}`: true, `{"$ref":"#/$defs/o","$defs":{"o":{"type":"object"}}}`: true,
+		`{"type":"array"}`: false, `{"type":["string","null"]}`: false, `{"$ref":"#/$defs/o","$defs":{"o":{"type":"array"}}}`: false,
+	} {
+		require.Equal(t, want, compile(t, schema).TakesObjects(), schema)
+	}
+}
+
 func TestDefaultsAreNotShared(t *testing.T) {
 	s := compile(t, `{"properties":{"a":{"default":{"list":[1]}}}}`)
 	first, _ := s.WithDefaults(map[string]any{})
