@@ -233,13 +233,18 @@ func (w *worker) look() {
 	w.watcher.Reset(watchEvery)
 }
 
-// endOver ends the process if it holds more than that, garbage not counted.
+// garbageBytes is how much garbage may lie about when memory is looked at.
+const garbageBytes = 24 << 20
+
+// endOver ends the process if it holds more than that. What is a little over may
+// be garbage, which is collected before the verdict.
 func endOver(most uint64) {
-	if mapped() <= most {
-		return
+	now := mapped()
+	if now > most && now <= most+garbageBytes {
+		debug.FreeOSMemory() // collects first
+		now = mapped()
 	}
-	debug.FreeOSMemory() // collects first
-	if mapped() > most {
+	if now > most {
 		os.Exit(exitMemory)
 	}
 }
