@@ -29,7 +29,7 @@ var files embed.FS
 var workloads = []struct{ name, title string }{
 	{"pricing", "pricing: a small tool, 138 bytes of parameters"},
 	{"transform", "transform: group, sum and sort 100 KB of orders"},
-	{"sieve", "sieve: the primes up to 100,000"},
+	{"sieve", "sieve: the primes up to 50,000"},
 }
 
 var rows = []struct {
@@ -46,21 +46,24 @@ var rows = []struct {
 	{"vm", "node:vm, new context (no sandbox)", []string{"peer.mjs", "vm"}},
 }
 
+// peers is the folder of peer.mjs and its node_modules, seen from the project's root.
+const peers = "bench/peers"
+
 // patience is how long a measurement may take beside its time.
 const patience = time.Minute
 
 func main() {
 	sandbox.Init()
-	perMeasurement := flag.Duration("time", time.Second, "how long each measurement lasts, at least one execution")
+	perMeasurement := flag.Duration("time", time.Second, "how long a measurement lasts, or one execution if that is longer")
 	only := flag.String("only", "", "measure those alone whose workload/contender matches this regular expression, as in pricing/(process|goja)")
-	peers := flag.String("peers", "bench/peers", "the folder of peer.mjs and its node_modules")
+	rounds := flag.Int("rounds", 3, "how many times each is measured")
 	serveAs := flag.String("serve", "", "be a measuring process for this contender (the command starts those itself)")
 	flag.Parse()
 	var err error
-	if c, found := goContenders[*serveAs]; found {
-		err = serve(c)
+	if prepare, found := goContenders[*serveAs]; found {
+		err = serve(prepare)
 	} else {
-		err = compare(*perMeasurement, *only, *peers)
+		err = compare(*perMeasurement, *rounds, *only)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -68,19 +71,20 @@ func main() {
 	}
 }
 
-// compare measures and prints everything.
-func compare(d time.Duration, only, peers string) error {
+// compare measures and prints everything. The rounds take turns, so that a slow
+// moment of the machine doesn't hit one contender alone.
+func compare(d time.Duration, rounds int, only string) error {
 	chosen, err := regexp.Compile(only)
 	if err != nil {
 		return err
 	}
-	cores := runtime.GOMAXPROCS(0)
 	node, err := exec.Command("node", "--version").Output()
 	if err != nil {
-		node = []byte("not found")
+		node = []byte("none")
 	}
-	fmt.Printf("%s, %s/%s, %d cores, %s, node %s, %v a measurement\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, cores, runtime.Version(), strings.TrimSpace(string(node)), d)
+	fmt.Printf("%s; %s/%s, %d cores, %s; %s, node %s; each number is the median of %d measurements of %v\n",
+		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), field("/proc/cpuinfo", "model name"),
+		runtime.Version(), strings.TrimSpace(string(node)), rounds, d)
 	for _, w := range workloads {
 		j := job{Name: w.name, Time: d, Parallel: 1}
 		for suffix, text := range map[string]*string{".js": &j.Source, ".json": &j.Parameters, ".expected.json": &j.Expected} {
@@ -90,33 +94,22 @@ func compare(d time.Duration, only, peers string) error {
 			}
 			*text = strings.TrimSpace(string(content))
 		}
-		fmt.Printf("\n### %s\n\n", w.title)
-		fmt.Println("| contender | p50 | p99 | executions/s, all cores | memory: peak RSS of the process (toolrun, process: of a child) | p50 to toolrun, process | p50 to raw goja |")
-		fmt.Println("|---|--:|--:|--:|--:|--:|--:|")
-		var missing []string
-		var lines []line
-		for _, row := range rows {
-			if !chosen.MatchString(w.name + "/" + row.key) {
-				continue
+		results := make(map[string][]measurement)
+		for round := range rounds {
+			for _, row := range rows {
+				name := w.name + "/" + row.key
+				if !chosen.MatchString(name) {
+					continue
+				}
+				fmt.Fprintf(os.Stderr, "%s, round %d\n", name, round+1)
+				m, err := measureRow(j, row.key, row.node)
+				if err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+				results[row.key] = append(results[row.key], m)
 			}
-			fmt.Fprintf(os.Stderr, "%s/%s ...\n", w.name, row.key)
-			m, err := measureRow(j, cores, peers, row.key, row.node)
-			if err != nil {
-				return fmt.Errorf("%s/%s: %w", w.name, row.key, err)
-			}
-			if m.Missing != "" {
-				missing = append(missing, fmt.Sprintf("Left out: %s (%s).", row.title, m.Missing))
-				continue
-			}
-			lines = append(lines, line{row.key, row.title, m})
 		}
-		for _, l := range lines {
-			fmt.Printf("| %s | %s | %s | %s | %s | %s | %s |\n", l.title, duration(l.P50), duration(l.P99),
-				number(l.PerSecond), mebibytes(l.RSS), ratio(lines, "process", l), ratio(lines, "goja", l))
-		}
-		for _, reason := range missing {
-			fmt.Printf("\n%s\n", reason)
-		}
+		printTable(w.title, results)
 	}
 	return nil
 }
@@ -124,15 +117,18 @@ func compare(d time.Duration, only, peers string) error {
 // measureRow measures the latency and the memory of one execution at a time, and
 // then what all cores do together: goroutines of one process in Go, a process for
 // each core in node.
-func measureRow(j job, cores int, peers, key string, node []string) (measurement, error) {
-	command := func() (*exec.Cmd, error) {
+func measureRow(j job, key string, node []string) (measurement, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return measurement{}, err
+	}
+	command := func(ctx context.Context) *exec.Cmd {
 		if node == nil {
-			self, err := os.Executable()
-			return exec.Command(self, "-serve", key), err
+			return exec.CommandContext(ctx, self, "-serve", key)
 		}
-		cmd := exec.Command("node", node...)
+		cmd := exec.CommandContext(ctx, "node", node...)
 		cmd.Dir = peers
-		return cmd, cmd.Err
+		return cmd
 	}
 	m, err := together(j, 1, command)
 	if errors.Is(err, exec.ErrNotFound) {
@@ -141,9 +137,9 @@ func measureRow(j job, cores int, peers, key string, node []string) (measurement
 	if err != nil || m.Missing != "" {
 		return m, err
 	}
-	processes := cores
+	processes := runtime.GOMAXPROCS(0)
 	if node == nil {
-		j.Parallel, processes = cores, 1
+		j.Parallel, processes = processes, 1
 	}
 	all, err := together(j, processes, command)
 	m.PerSecond = all.PerSecond
@@ -151,26 +147,22 @@ func measureRow(j job, cores int, peers, key string, node []string) (measurement
 }
 
 // together runs measuring processes that begin at the same time, and adds up
-// their executions per second; the rest is that of the first.
-func together(j job, n int, command func() (*exec.Cmd, error)) (measurement, error) {
+// their executions per second; the rest is that of the last.
+func together(j job, n int, command func(context.Context) *exec.Cmd) (measurement, error) {
 	order, err := json.Marshal(j)
 	if err != nil {
 		return measurement{}, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*j.Time+patience)
-	defer cancel()
-	var processes []*process
+	processes := make([]*process, 0, n)
 	defer func() {
+		cancel() // kills those that have not ended
 		for _, p := range processes {
-			p.end()
+			_ = p.cmd.Wait()
 		}
 	}()
 	for range n {
-		cmd, err := command()
-		if err != nil {
-			return measurement{}, err
-		}
-		p, err := start(ctx, cmd)
+		p, err := start(command(ctx))
 		if err != nil {
 			return measurement{}, err
 		}
@@ -179,14 +171,15 @@ func together(j job, n int, command func() (*exec.Cmd, error)) (measurement, err
 			return measurement{}, err
 		}
 	}
-	var sum measurement
 	for _, p := range processes {
 		line, err := p.out.ReadBytes('\n')
 		if err != nil {
-			return measurement{}, fmt.Errorf("the measuring process: %w", err)
+			return measurement{}, fmt.Errorf("the measuring process ended in its warm-up: %w", err)
 		}
 		if strings.TrimSpace(string(line)) != ready {
-			return sum, json.Unmarshal(line, &sum)
+			var m measurement // it says what it misses
+			err := json.Unmarshal(line, &m)
+			return m, err
 		}
 	}
 	for _, p := range processes {
@@ -194,30 +187,26 @@ func together(j job, n int, command func() (*exec.Cmd, error)) (measurement, err
 			return measurement{}, err
 		}
 	}
-	for i, p := range processes {
-		var m measurement
+	var m measurement
+	total := 0.0
+	for _, p := range processes {
 		if err := json.NewDecoder(p.out).Decode(&m); err != nil {
-			return measurement{}, fmt.Errorf("the measuring process: %w", err)
+			return measurement{}, fmt.Errorf("the measuring process ended early: %w", err)
 		}
-		if i == 0 {
-			sum = m
-			continue
-		}
-		sum.PerSecond += m.PerSecond
+		total += m.PerSecond
 	}
-	return sum, nil
+	m.PerSecond = total
+	return m, nil
 }
 
 // process is a measuring process; what it writes to stderr goes to ours.
 type process struct {
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  *bufio.Reader
-	stop func() bool
+	cmd *exec.Cmd
+	in  io.Writer
+	out *bufio.Reader
 }
 
-// start starts a process that is killed when ctx ends.
-func start(ctx context.Context, cmd *exec.Cmd) (*process, error) {
+func start(cmd *exec.Cmd) (*process, error) {
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -227,53 +216,5 @@ func start(ctx context.Context, cmd *exec.Cmd) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
-	return &process{cmd, in, bufio.NewReader(out), stop}, nil
-}
-
-// end kills a process; it has nothing left to say.
-func (p *process) end() {
-	p.stop()
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait()
-}
-
-// line is a line of a table.
-type line struct {
-	key, title string
-	measurement
-}
-
-// ratio is the p50 of l to that of the contender with a key.
-func ratio(lines []line, key string, l line) string {
-	for _, other := range lines {
-		if other.key == key {
-			return fmt.Sprintf("%.2f", float64(l.P50)/float64(other.P50))
-		}
-	}
-	return "–"
-}
-
-func duration(d time.Duration) string {
-	if d < time.Millisecond {
-		return fmt.Sprintf("%.3g µs", float64(d)/1e3)
-	}
-	return fmt.Sprintf("%.3g ms", float64(d)/1e6)
-}
-
-func number(n float64) string {
-	if n < 100 {
-		return fmt.Sprintf("%.1f", n)
-	}
-	return fmt.Sprintf("%.0f", n)
-}
-
-func mebibytes(n int64) string {
-	if n == 0 {
-		return "–"
-	}
-	return fmt.Sprintf("%d MiB", n>>20)
+	return &process{cmd, in, bufio.NewReader(out)}, cmd.Start()
 }

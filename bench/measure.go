@@ -2,7 +2,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,35 +43,29 @@ type measurement struct {
 // ready is the line of a measuring process that has warmed up.
 const ready = "ready"
 
-// contender is one that runs in Go: prepare returns a function that executes the
-// job once, and may be called by several goroutines.
-type contender struct {
-	prepare func(job) (func() ([]byte, error), error)
-	// children reports that the memory is that of the largest child process.
-	children bool
-}
+// execution runs the job once and gives the result's JSON. It may be called by
+// several goroutines.
+type execution func() ([]byte, error)
 
-var goContenders = map[string]contender{
-	"process": {func(j job) (func() ([]byte, error), error) { return prepareToolrun(j, sandbox.Process) }, true},
-	"inline":  {func(j job) (func() ([]byte, error), error) { return prepareToolrun(j, sandbox.Inline) }, false},
-	"goja":    {prepareGoja, false},
+// goContenders are those that run in Go, by the key of their row.
+var goContenders = map[string]func(job) (execution, error){
+	"process": func(j job) (execution, error) { return prepareToolrun(j, sandbox.Process) },
+	"inline":  func(j job) (execution, error) { return prepareToolrun(j, sandbox.Inline) },
+	"goja":    prepareGoja,
 }
 
 // prepareToolrun is what an embedder does: a pool that lives long, a deadline for
 // each execution.
-func prepareToolrun(j job, isolation sandbox.Isolation) (func() ([]byte, error), error) {
+func prepareToolrun(j job, isolation sandbox.Isolation) (execution, error) {
 	pool, err := sandbox.New(sandbox.Options{Isolation: isolation})
 	if err != nil {
 		return nil, err
 	}
-	execution := sandbox.Job{
-		Source:     sandbox.Source{Name: j.Name + ".js", Code: j.Source},
-		Parameters: []byte(j.Parameters),
-	}
+	work := sandbox.Job{Source: sandbox.Source{Name: j.Name + ".js", Code: j.Source}, Parameters: []byte(j.Parameters)}
 	return func() ([]byte, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		result, err := pool.Run(ctx, execution)
+		result, err := pool.Run(ctx, work)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", err, errors.Unwrap(err))
 		}
@@ -81,7 +75,7 @@ func prepareToolrun(j job, isolation sandbox.Isolation) (func() ([]byte, error),
 
 // prepareGoja is goja without a sandbox: a program compiled once, a new runtime
 // for each execution, JSON text in and out.
-func prepareGoja(j job) (func() ([]byte, error), error) {
+func prepareGoja(j job) (execution, error) {
 	program, err := goja.Compile(j.Name+".js",
 		"(async (text) => JSON.stringify(await (async (parameters) => {"+j.Source+"\n})(JSON.parse(text))))", false)
 	if err != nil {
@@ -106,7 +100,7 @@ func prepareGoja(j job) (func() ([]byte, error), error) {
 }
 
 // serve is the life of a measuring process in Go.
-func serve(c contender) error {
+func serve(prepare func(job) (execution, error)) error {
 	in := bufio.NewReader(os.Stdin)
 	line, err := in.ReadBytes('\n')
 	if err != nil {
@@ -116,7 +110,7 @@ func serve(c contender) error {
 	if err := json.Unmarshal(line, &j); err != nil {
 		return err
 	}
-	execute, err := c.prepare(j)
+	execute, err := prepare(j)
 	if err != nil {
 		return err
 	}
@@ -131,15 +125,13 @@ func serve(c contender) error {
 	if err != nil {
 		return err
 	}
-	if m.RSS = peakRSS(os.Getpid()); c.children {
-		m.RSS = childRSS(os.Getpid())
-	}
+	m.RSS = cmp.Or(childRSS(), peakRSS("self"))
 	return json.NewEncoder(os.Stdout).Encode(m)
 }
 
 // measure executes for a time, at least once on each goroutine, and verifies each
 // result.
-func measure(j job, d time.Duration, execute func() ([]byte, error)) (measurement, error) {
+func measure(j job, d time.Duration, execute execution) (measurement, error) {
 	var (
 		mu      sync.Mutex
 		samples []time.Duration
@@ -149,21 +141,20 @@ func measure(j job, d time.Duration, execute func() ([]byte, error)) (measuremen
 	start := time.Now()
 	for range j.Parallel {
 		workers.Go(func() {
-			mine := make([]time.Duration, 0, 1<<16)
-			var err error
-			for begin := start; begin.Sub(start) < d && err == nil; {
+			var mine []time.Duration
+			var failed error
+			for begin := start; begin.Sub(start) < d && failed == nil; {
 				begin = time.Now()
-				var value []byte
-				value, err = execute()
+				value, err := execute()
 				mine = append(mine, time.Since(begin))
-				if err == nil && !bytes.Equal(value, []byte(j.Expected)) {
-					err = fmt.Errorf("the result is wrong: %.200s", value)
+				if failed = err; err == nil && string(value) != j.Expected {
+					failed = fmt.Errorf("the result is wrong: %.200s", value)
 				}
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			samples = append(samples, mine...)
-			failure = errors.Join(failure, err)
+			failure = errors.Join(failure, failed)
 		})
 	}
 	workers.Wait()
@@ -177,29 +168,30 @@ func measure(j job, d time.Duration, execute func() ([]byte, error)) (measuremen
 
 // peakRSS is the largest resident set that a process has had, in bytes; zero
 // where the system doesn't tell.
-func peakRSS(pid int) int64 { return status(pid, "VmHWM") << 10 }
+func peakRSS(pid string) int64 {
+	kibibytes, _ := strconv.ParseInt(strings.TrimSuffix(field("/proc/"+pid+"/status", "VmHWM"), " kB"), 10, 64)
+	return kibibytes << 10
+}
 
-// childRSS is the largest peakRSS of a process's children.
-func childRSS(parent int) int64 {
+// childRSS is the largest peakRSS of our children.
+func childRSS() int64 {
 	var most int64
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
-		pid, _ := strconv.Atoi(filepath.Base(dir))
-		if status(pid, "PPid") == int64(parent) {
-			most = max(most, peakRSS(pid))
+		if field(dir+"/status", "PPid") == strconv.Itoa(os.Getpid()) {
+			most = max(most, peakRSS(filepath.Base(dir)))
 		}
 	}
 	return most
 }
 
-// status is a number of /proc/pid/status.
-func status(pid int, field string) int64 {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// field is the value of the first line "name: value" of a file of Linux's.
+func field(path, name string) string {
+	text, _ := os.ReadFile(path)
 	for line := range strings.Lines(string(text)) {
-		if value, found := strings.CutPrefix(line, field+":"); found {
-			n, _ := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
-			return n
+		if key, value, _ := strings.Cut(line, ":"); strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
 		}
 	}
-	return 0
+	return ""
 }
