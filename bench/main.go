@@ -5,14 +5,13 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"embed"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -54,9 +53,9 @@ const patience = time.Minute
 
 func main() {
 	sandbox.Init()
-	perMeasurement := flag.Duration("time", time.Second, "how long a measurement lasts, or one execution if that is longer")
+	perMeasurement := flag.Duration("time", time.Second, "how long a warm-up and a measurement last each (at least one execution)")
 	only := flag.String("only", "", "measure those alone whose workload/contender matches this regular expression, as in pricing/(process|goja)")
-	rounds := flag.Int("rounds", 3, "how many times each is measured")
+	rounds := flag.Int("rounds", 3, "how many times each contender is measured")
 	serveAs := flag.String("serve", "", "be a measuring process for this contender (the command starts those itself)")
 	flag.Parse()
 	var err error
@@ -82,7 +81,7 @@ func compare(d time.Duration, rounds int, only string) error {
 	if err != nil {
 		node = []byte("none")
 	}
-	fmt.Printf("%s; %s/%s, %d cores, %s; %s, node %s; each number is the median of %d measurements of %v\n",
+	fmt.Printf("%s; %s/%s, %d cores, %s; %s, node %s; median of %d rounds of %v\n",
 		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), field("/proc/cpuinfo", "model name"),
 		runtime.Version(), strings.TrimSpace(string(node)), rounds, d)
 	for _, w := range workloads {
@@ -146,7 +145,7 @@ func measureRow(j job, key string, node []string) (measurement, error) {
 	return m, err
 }
 
-// together runs measuring processes that begin at the same time, and adds up
+// together runs measuring processes that start at the same time, and adds up
 // their executions per second; the rest is that of the last.
 func together(j job, n int, command func(context.Context) *exec.Cmd) (measurement, error) {
 	order, err := json.Marshal(j)
@@ -154,67 +153,27 @@ func together(j job, n int, command func(context.Context) *exec.Cmd) (measuremen
 		return measurement{}, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*j.Time+patience)
-	processes := make([]*process, 0, n)
-	defer func() {
-		cancel() // kills those that have not ended
-		for _, p := range processes {
-			_ = p.cmd.Wait()
-		}
-	}()
-	for range n {
-		p, err := start(command(ctx))
-		if err != nil {
+	defer cancel() // kills those that are left behind after an error
+	processes, outputs := make([]*exec.Cmd, n), make([]bytes.Buffer, n)
+	for i := range processes {
+		p := command(ctx)
+		p.Stdin, p.Stdout, p.Stderr = bytes.NewReader(order), &outputs[i], os.Stderr
+		if err := p.Start(); err != nil {
 			return measurement{}, err
 		}
-		processes = append(processes, p)
-		if _, err := p.in.Write(append(order, '\n')); err != nil {
-			return measurement{}, err
-		}
-	}
-	for _, p := range processes {
-		line, err := p.out.ReadBytes('\n')
-		if err != nil {
-			return measurement{}, fmt.Errorf("the measuring process ended in its warm-up: %w", err)
-		}
-		if strings.TrimSpace(string(line)) != ready {
-			var m measurement // it says what it misses
-			err := json.Unmarshal(line, &m)
-			return m, err
-		}
-	}
-	for _, p := range processes {
-		if _, err := p.in.Write([]byte("go\n")); err != nil {
-			return measurement{}, err
-		}
+		processes[i] = p
 	}
 	var m measurement
 	total := 0.0
-	for _, p := range processes {
-		if err := json.NewDecoder(p.out).Decode(&m); err != nil {
-			return measurement{}, fmt.Errorf("the measuring process ended early: %w", err)
+	for i, p := range processes {
+		if err := p.Wait(); err != nil {
+			return measurement{}, fmt.Errorf("the measuring process: %w", err)
+		}
+		if err := json.Unmarshal(outputs[i].Bytes(), &m); err != nil {
+			return measurement{}, fmt.Errorf("what the measuring process says: %w", err)
 		}
 		total += m.PerSecond
 	}
 	m.PerSecond = total
 	return m, nil
-}
-
-// process is a measuring process; what it writes to stderr goes to ours.
-type process struct {
-	cmd *exec.Cmd
-	in  io.Writer
-	out *bufio.Reader
-}
-
-func start(cmd *exec.Cmd) (*process, error) {
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	return &process{cmd, in, bufio.NewReader(out)}, cmd.Start()
 }

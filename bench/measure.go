@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -20,14 +19,14 @@ import (
 	"github.com/almyty-inc/toolrun/sandbox"
 )
 
-// job is the line that tells a measuring process what to do. Then it warms up,
-// prints ready, waits for a second line, measures and prints a measurement.
+// job is what a measuring process reads from its stdin. Then it warms up,
+// measures and prints a measurement.
 type job struct {
 	Name       string        `json:"name"`
 	Source     string        `json:"source"`     // the body of an async function of parameters
 	Parameters string        `json:"parameters"` // JSON
 	Expected   string        `json:"expected"`   // JSON
-	Time       time.Duration `json:"time"`       // of the measurement; the warm-up takes half as long
+	Time       time.Duration `json:"time"`       // of the warm-up, and of the measurement
 	Parallel   int           `json:"parallel"`   // executions at once
 }
 
@@ -39,9 +38,6 @@ type measurement struct {
 	PerSecond float64       `json:"perSecond"`
 	RSS       int64         `json:"rss"` // the highest, in bytes; zero if unknown
 }
-
-// ready is the line of a measuring process that has warmed up.
-const ready = "ready"
 
 // execution runs the job once and gives the result's JSON. It may be called by
 // several goroutines.
@@ -101,24 +97,15 @@ func prepareGoja(j job) (execution, error) {
 
 // serve is the life of a measuring process in Go.
 func serve(prepare func(job) (execution, error)) error {
-	in := bufio.NewReader(os.Stdin)
-	line, err := in.ReadBytes('\n')
-	if err != nil {
-		return err
-	}
 	var j job
-	if err := json.Unmarshal(line, &j); err != nil {
+	if err := json.NewDecoder(os.Stdin).Decode(&j); err != nil {
 		return err
 	}
 	execute, err := prepare(j)
 	if err != nil {
 		return err
 	}
-	if _, err := measure(j, j.Time/2, execute); err != nil {
-		return err
-	}
-	fmt.Println(ready)
-	if _, err := in.ReadBytes('\n'); err != nil {
+	if _, err := measure(j, j.Time, execute); err != nil {
 		return err
 	}
 	m, err := measure(j, j.Time, execute)

@@ -1,7 +1,6 @@
 // A measuring process for one of the node contenders: node peer.mjs NAME. It
 // speaks the protocol of ../measure.go.
 import { readFileSync } from "node:fs";
-import { createInterface } from "node:readline";
 import vm from "node:vm";
 import { Worker } from "node:worker_threads";
 
@@ -128,18 +127,13 @@ function peakRSS() {
   }
 }
 
-const input = createInterface({ input: process.stdin });
-const lines = input[Symbol.asyncIterator]();
 try {
-  const job = JSON.parse((await lines.next()).value);
+  const job = JSON.parse(readFileSync(0, "utf8"));
   const execute = await contenders[process.argv[2]](job);
-  await measure(execute, job.expected, job.time / 2);
-  console.log("ready");
-  await lines.next();
+  await measure(execute, job.expected, job.time);
   const result = await measure(execute, job.expected, job.time);
   console.log(JSON.stringify({ ...result, rss: peakRSS() }));
 } catch (error) {
   if (!(error instanceof Missing)) throw error;
   console.log(JSON.stringify({ missing: error.message }));
 }
-input.close();
