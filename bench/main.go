@@ -81,9 +81,10 @@ func compare(d time.Duration, rounds int, only string) error {
 	if err != nil {
 		node = []byte("none")
 	}
-	fmt.Printf("%s; %s/%s, %d cores, %s; %s, node %s; median of %d rounds of %v\n",
+	load, _ := os.ReadFile("/proc/loadavg")
+	fmt.Printf("%s; %s/%s, %d cores, %s; %s, node %s; best of %d rounds of %v; load average at the start: %.4s\n",
 		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), field("/proc/cpuinfo", "model name"),
-		runtime.Version(), strings.TrimSpace(string(node)), rounds, d)
+		runtime.Version(), strings.TrimSpace(string(node)), rounds, d, load)
 	for _, w := range workloads {
 		j := job{Name: w.name, Time: d, Parallel: 1}
 		for suffix, text := range map[string]*string{".js": &j.Source, ".json": &j.Parameters, ".expected.json": &j.Expected} {

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -18,10 +16,10 @@ func printTable(title string, results map[string][]measurement) {
 		return
 	}
 	fmt.Printf("\n### %s\n\n%s\n", title, header)
-	process, goja := median(results["process"]), median(results["goja"])
+	process, goja := best(results["process"]), best(results["goja"])
 	var leftOut string
 	for _, row := range rows {
-		m := median(results[row.key])
+		m := best(results[row.key])
 		switch {
 		case m.P50 > 0:
 			fmt.Printf("| %s | %s | %s | %s | %.0f MiB | %s | %s |\n", row.title, duration(m.P50), duration(m.P99),
@@ -33,27 +31,18 @@ func printTable(title string, results map[string][]measurement) {
 	fmt.Print(leftOut)
 }
 
-// median is made of the median of each number; it is zero for no measurements.
-func median(all []measurement) measurement {
+// best has the best of each number, as the machine's other work only makes them
+// worse; it is zero for no measurements.
+func best(all []measurement) measurement {
 	if len(all) == 0 {
 		return measurement{}
 	}
-	return measurement{
-		Missing:   all[0].Missing,
-		P50:       middle(all, func(m measurement) time.Duration { return m.P50 }),
-		P99:       middle(all, func(m measurement) time.Duration { return m.P99 }),
-		PerSecond: middle(all, func(m measurement) float64 { return m.PerSecond }),
-		RSS:       middle(all, func(m measurement) int64 { return m.RSS }),
+	m := all[0]
+	for _, other := range all[1:] {
+		m.P50, m.P99 = min(m.P50, other.P50), min(m.P99, other.P99)
+		m.PerSecond, m.RSS = max(m.PerSecond, other.PerSecond), max(m.RSS, other.RSS)
 	}
-}
-
-func middle[T cmp.Ordered](all []measurement, of func(measurement) T) T {
-	numbers := make([]T, len(all))
-	for i, m := range all {
-		numbers[i] = of(m)
-	}
-	slices.Sort(numbers)
-	return numbers[len(numbers)/2]
+	return m
 }
 
 func ratio(one, other measurement) string {
