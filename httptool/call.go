@@ -24,6 +24,7 @@ type call struct {
 	ctx      context.Context // the current attempt's, with the tool's timeout; between attempts the caller's
 	phase    *phase          // of the current attempt: a dial of the one before may go on
 	attempts int
+	acted    bool  // the target may have acted on the current attempt's request
 	budget   int64 // bytes of bodies that may still be read
 }
 
@@ -38,6 +39,7 @@ func newCall(ctx context.Context, t *Tool, rt http.RoundTripper) *call {
 // the tool's timeout.
 func (c *call) attempt(req *request) (*reply, *errclass.Error) {
 	c.attempts++
+	c.acted = false
 	ctx, cancel := c.attemptContext()
 	defer cancel()
 	c.phase = new(phase)
@@ -101,8 +103,11 @@ func (c *call) send(req *request) (*reply, *errclass.Error) {
 	for hop := 0; ; hop++ {
 		resp, failure := c.roundTrip(req)
 		if failure != nil {
+			c.acted = hop > 0 || !c.unsent(failure)
 			return nil, failure
 		}
+		// 429 turns a request away unprocessed (RFC 6585, section 4).
+		c.acted = hop > 0 || resp.StatusCode != http.StatusTooManyRequests
 		if resp.StatusCode < 300 || resp.StatusCode > 399 {
 			return c.finish(req, resp)
 		}
