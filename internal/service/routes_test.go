@@ -211,6 +211,22 @@ func TestFailureHeaders(t *testing.T) {
 	}
 }
 
+func TestDefinitionsAreShownWithoutSecrets(t *testing.T) {
+	options := runner.Options{Tools: []*runner.Definition{
+		define(t, "name: literal\ntype: http\nauthConfig: {type: bearer, config: {token: SEKRET-1}}\nexecutionConfig: {url: 'https://api.example.com/'}"),
+		define(t, "name: named\ntype: http\nauthConfig: {type: bearer, config: {token: '{{env.TOKEN}}'}}\nexecutionConfig: {url: 'https://api.example.com/'}"),
+	}}
+	s := serve(t, options, service.Options{})
+	for _, path := range []string{"/tools/literal", "/organizations/acme/tools"} {
+		_, body := s.do(t, "GET", path, "", "")
+		require.NotContains(t, body, "SEKRET", path)
+		require.Contains(t, body, `"authConfig":{"type":"bearer","config":{"token":"[redacted]"}}`, path)
+	}
+	_, body := s.do(t, "GET", "/tools/named", "", "")
+	require.Contains(t, body, `"token":"{{env.TOKEN}}"`)
+	require.Equal(t, "SEKRET-1", options.Tools[0].AuthConfig.Config["token"], "the definition itself stays as it is")
+}
+
 func TestDetailsNameTheExecution(t *testing.T) {
 	s := serve(t, plainTools(t), service.Options{})
 	for _, tool := range []string{"echo", "fail"} {
