@@ -164,8 +164,10 @@ func rejected(faults []errclass.FieldError) error {
 }
 
 func (x *execution) spendRate() error {
-	if wait := x.runner.rates.take(x.tool, x.organization, time.Now()); wait > 0 {
-		return errclass.RateLimited(wait)
+	if wait, limit := x.runner.rates.take(x.tool, x.organization, time.Now()); wait > 0 {
+		e := errclass.RateLimited(wait)
+		e.RateLimit = limit
+		return e
 	}
 	return nil
 }

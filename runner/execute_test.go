@@ -283,6 +283,7 @@ func TestRateLimit(t *testing.T) {
 	require.Equal(t, errclass.CodeRateLimited, rejected.Code)
 	require.Equal(t, "Rate limit exceeded. Retry after 30 seconds.", rejected.Message)
 	require.InDelta(t, 30*time.Second, rejected.RetryAfter, float64(2*time.Second))
+	require.Equal(t, 2, rejected.RateLimit, "the limit of the minute is the one exceeded")
 
 	require.Nil(t, execute(t, r, runner.Request{Tool: "limited", Organization: "other"}).Failure,
 		"one organization spends another's allowance")

@@ -60,6 +60,7 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 		document, _ = e.MarshalJSON() // plain text and numbers only
 	}
 	retryAfter(w, e.RetryAfter)
+	rateLimit(w, e)
 	s.send(w, e.StatusCode(), document)
 }
 
@@ -72,6 +73,19 @@ func retryAfter(w http.ResponseWriter, wait time.Duration) {
 	if wait > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt(errclass.RetrySeconds(wait), 10))
 	}
+}
+
+// rateLimit says which limit was exceeded. Reset is in seconds from now, like
+// Retry-After: taken for a point in time it does no harm, while a point in time
+// taken for seconds would make a client wait for decades.
+func rateLimit(w http.ResponseWriter, e *errclass.APIError) {
+	if e.Code != errclass.CodeRateLimited || e.RateLimit <= 0 {
+		return
+	}
+	h := w.Header()
+	h.Set("X-RateLimit-Limit", strconv.Itoa(e.RateLimit))
+	h.Set("X-RateLimit-Remaining", "0")
+	h.Set("X-RateLimit-Reset", strconv.FormatInt(errclass.RetrySeconds(e.RetryAfter), 10))
 }
 
 // maxLoggedPath bounds the path in a log line, in characters.

@@ -242,6 +242,9 @@ func TestRateLimitSaysWhenToRetry(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
 	wait := response.Header.Get("Retry-After")
 	require.NotEmpty(t, wait)
+	require.Equal(t, "1", response.Header.Get("X-RateLimit-Limit"))
+	require.Equal(t, "0", response.Header.Get("X-RateLimit-Remaining"))
+	require.Equal(t, wait, response.Header.Get("X-RateLimit-Reset"))
 	require.Equal(t, refusal(429, "RATE_LIMITED", "Rate limit exceeded. Retry after "+wait+" seconds."), body)
 }
 
