@@ -28,7 +28,7 @@ func (c *common) loadProviders(paths ...string) ([]llmtool.Provider, error) {
 		if faults, err = addFaults(faults, err); err != nil {
 			return nil, err
 		}
-		for _, p := range loaded {
+		for _, p := range loaded { // the good ones also beside faults
 			first, taken := from[p.ID]
 			if taken && first != file {
 				faults = append(faults, errclass.FieldError{Message: fmt.Sprintf(

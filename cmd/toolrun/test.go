@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/internal/example"
 	"github.com/almyty-inc/toolrun/runner"
 )
@@ -48,7 +47,7 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string, c console) error {
 	if err != nil {
 		return err
 	}
-	defs, err := loadAll(paths)
+	defs, err := runner.Load(orCurrent(paths)...)
 	if err != nil {
 		return printFaults(c.err, err, exitRejected)
 	}
@@ -99,24 +98,6 @@ func (f *testFlags) writeJUnit(outcomes []example.Outcome, summary example.Summa
 		return fmt.Errorf("--junit: %w", err)
 	}
 	return nil
-}
-
-// loadAll reads the definitions of all paths. Those without faults come also
-// beside an error that lists the faults of the others.
-func loadAll(paths []string) ([]*runner.Definition, error) {
-	var defs []*runner.Definition
-	var faults []errclass.FieldError
-	for _, path := range orCurrent(paths) {
-		loaded, err := runner.Load(path)
-		if faults, err = addFaults(faults, err); err != nil {
-			return nil, err
-		}
-		defs = append(defs, loaded...)
-	}
-	if len(faults) > 0 {
-		return defs, &errclass.APIError{Code: errclass.CodeValidation, Fields: faults}
-	}
-	return defs, nil
 }
 
 func orCurrent(paths []string) []string {
