@@ -319,6 +319,9 @@ func TestBrowsersCantRunTools(t *testing.T) {
 			response, body := w.answer(t, "POST")
 			require.Equal(t, c.status, response.StatusCode, body)
 			requireDocumentHeader(t, response)
+			if strings.HasPrefix(c.name, "rebound") {
+				require.Contains(t, body, "start the service with --host NAME")
+			}
 		})
 	}
 }
@@ -360,11 +363,13 @@ func TestOptionsAreChecked(t *testing.T) {
 	require.NoError(t, err)
 	defer r.Close(t.Context())
 	for want, options := range map[string]service.Options{
-		"service: Options.Runner is missing":                                       {},
-		"service: Options.BodyBytes is negative; leave it zero for the default":    {Runner: r, BodyBytes: -1},
-		"service: Options.DrainTimeout is negative; leave it zero for the default": {Runner: r, DrainTimeout: -1},
-		"service: Options.Connections is negative; leave it zero for the default":  {Runner: r, Connections: -1},
-		"service: Options.ReadTimeout is shorter than ReadHeaderTimeout":           {Runner: r, ReadTimeout: 1, ReadHeaderTimeout: 2},
+		"service: Options.Runner is missing":                                                                                         {},
+		"service: Options.BodyBytes is negative; leave it zero for the default":                                                      {Runner: r, BodyBytes: -1},
+		"service: Options.DrainTimeout is negative; leave it zero for the default":                                                   {Runner: r, DrainTimeout: -1},
+		"service: Options.Connections is negative; leave it zero for the default":                                                    {Runner: r, Connections: -1},
+		`service: Options.Hosts (--host): "a.example:80" is not a name: write it as the Host header has it, without scheme and port`: {Runner: r, Hosts: []string{"::1", "a.example:80"}},
+		`service: Options.Hosts (--host): "" is not a name: write it as the Host header has it, without scheme and port`:             {Runner: r, Hosts: []string{""}},
+		"service: Options.ReadTimeout is shorter than ReadHeaderTimeout":                                                             {Runner: r, ReadTimeout: 1, ReadHeaderTimeout: 2},
 	} {
 		_, err := service.New(options)
 		require.EqualError(t, err, want)

@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -140,6 +142,12 @@ func (o *Options) setDefaults() error {
 	}
 	if o.ReadTimeout < o.ReadHeaderTimeout {
 		return errors.New("service: Options.ReadTimeout is shorter than ReadHeaderTimeout")
+	}
+	for _, host := range o.Hosts {
+		_, err := netip.ParseAddr(host)
+		if host == "" || err != nil && strings.ContainsAny(host, ":/*[] ") {
+			return fmt.Errorf("service: Options.Hosts (--host): %q is not a name: write it as the Host header has it, without scheme and port", host)
+		}
 	}
 	return errors.Join(
 		setDefault("BodyBytes", &o.BodyBytes, DefaultBodyBytes),
