@@ -89,7 +89,7 @@ func TestServeIncompleteDrainFails(t *testing.T) {
 	cmd, base := startServe(t, "--tools", dir, "--allow", strings.TrimPrefix(upstream.URL, "http://"), "--drain-timeout", "50")
 	answered := make(chan error, 1)
 	go func() {
-		resp, err := http.Post(base+"/tools/slow/execute", "", nil)
+		resp, err := http.Post(base+"/tools/slow/execute", "application/json", strings.NewReader("{}"))
 		if err == nil {
 			err = resp.Body.Close()
 		}
