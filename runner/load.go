@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -213,6 +214,9 @@ func loadFile(path, name string) (*Definition, error) {
 		return nil, err
 	}
 	if isSource(path) {
+		if len(bytes.TrimSpace(data)) == 0 {
+			return nil, invalid("definition", []errclass.FieldError{{Message: name + ": is empty"}})
+		}
 		return sourceDefinition(filepath.Base(path), data), nil
 	}
 	def, err := Parse(name, data)

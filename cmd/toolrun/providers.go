@@ -18,7 +18,8 @@ import (
 // beside an error that lists the faults of the others.
 func (c *common) loadProviders(paths ...string) ([]llmtool.Provider, error) {
 	if c.providers != "" {
-		return runner.LoadProviders(c.providers)
+		all, err := runner.LoadProviders(c.providers)
+		return all, ofFlag("--providers", err)
 	}
 	var all []llmtool.Provider
 	var faults []errclass.FieldError

@@ -67,7 +67,7 @@ func (f *serveFlags) run(ctx context.Context, c console) error {
 		return err
 	}
 	if opts.Tools, err = runner.Load(f.tools); err != nil {
-		return printFaults(c.err, err, exitRejected)
+		return printFaults(c.err, ofFlag("--tools", err), exitRejected)
 	}
 	if opts.Providers, err = f.loadProviders(f.tools); err != nil {
 		return printFaults(c.err, err, exitRejected)
