@@ -121,6 +121,9 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	if r.ContentLength > s.opts.BodyBytes {
 		return nil, s.tooLarge()
 	}
+	if o, ok := w.(*observed); ok {
+		o.unread = nil
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(innermost(w), r.Body, s.opts.BodyBytes))
 	if err != nil {
 		return nil, s.unreadable(err)
