@@ -13,6 +13,7 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,7 +99,10 @@ type Server struct {
 	active   atomic.Int64 // connections between a request's header and the end of its answer
 	cut      atomic.Int64 // executions that the drain cancelled
 	hurry    chan struct{}
-	hurried  sync.Once
+
+	arriving    context.Context // ends when the drain begins: bodies on their way are given up
+	stopArrival context.CancelFunc
+	hurried     sync.Once
 }
 
 // New checks the options and returns a server. It opens nothing.
@@ -110,6 +114,7 @@ func New(opts Options) (*Server, error) {
 		opts: opts, runner: opts.Runner, log: opts.Logger,
 		hurry: make(chan struct{}),
 	}
+	s.arriving, s.stopArrival = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
