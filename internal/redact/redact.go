@@ -73,7 +73,12 @@ func formsOf(secret string) []string {
 		return nil
 	}
 	// A message is one line, so a key of many may stand in one.
-	return []string{secret, trimmed, errclass.OneLine(secret, len(secret)+1)}
+	forms := []string{secret, trimmed, errclass.OneLine(secret, len(secret)+1)}
+	if strings.Contains(trimmed, "\n") { // as Windows and many protocols end lines
+		unix := strings.ReplaceAll(trimmed, "\r\n", "\n")
+		forms = append(forms, unix, strings.ReplaceAll(unix, "\n", "\r\n"))
+	}
+	return forms
 }
 
 func (r *Redactor) add(p *pattern) {

@@ -158,6 +158,9 @@ func TestString(t *testing.T) {
 		{"across a marker", []string{"ab[redacted]cd"}, "ab[redacted]cd", "ab[redacted]cd"},
 		{"made by redaction", []string{"abcd", "xab]y"}, "xababcd]y", "xab[redacted]]y"},
 		{"key with its lines joined", []string{pem}, "bad " + errclass.OneLine(pem, 1000) + ".", "bad [redacted]."},
+		{"key with other line ends", []string{pem}, "bad " + strings.ReplaceAll(pem, "\n", "\r\n") + ".", "bad [redacted]\r\n."},
+		{"key with other line ends, the other way", []string{"line 1\r\nline 2"}, "bad line 1\nline 2.", "bad [redacted]."},
+		{"key with other line ends in JSON", []string{"line 1\nline 2"}, `{"key":"line 1\r\nline 2"}`, `{"key":"[redacted]"}`},
 		{"invalid UTF-8", []string{"ab\xffcd"}, "x ab\xffcd \xff", "x [redacted] \xff"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
