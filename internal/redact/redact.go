@@ -61,6 +61,10 @@ func New(secrets []string) *Redactor {
 			for _, p := range patternsOf(form) {
 				r.add(&p)
 			}
+			// A host name loses its case on the way to an error.
+			if lower := strings.ToLower(form); lower != form && len(lower) >= prefixLength && !strings.Contains(Marker, lower) {
+				r.add(&pattern{text: lower})
+			}
 		}
 	}
 	return r
