@@ -57,6 +57,9 @@ type APIError struct {
 	// RetryAfter is how long to wait, for [CodeRateLimited] and
 	// [CodeUnavailable]; zero where unknown.
 	RetryAfter time.Duration
+	// RateLimit is how many requests a minute or an hour the limit allows that
+	// was exceeded, for [CodeRateLimited]; zero where unknown.
+	RateLimit int
 	// Cause is the error beneath, for the log only.
 	Cause error
 }

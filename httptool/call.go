@@ -24,6 +24,7 @@ type call struct {
 	ctx      context.Context // the current attempt's, with the tool's timeout; between attempts the caller's
 	phase    *phase          // of the current attempt: a dial of the one before may go on
 	attempts int
+	acted    bool  // the target may have acted on the current attempt's request
 	budget   int64 // bytes of bodies that may still be read
 }
 
@@ -41,6 +42,7 @@ func (c *call) attempt(req *request) (*reply, *errclass.Error) {
 		return nil, c.failure(err, hostOf(req.url), false)
 	}
 	c.attempts++
+	c.acted = false
 	ctx, cancel := c.attemptContext()
 	defer cancel()
 	c.phase = new(phase)
@@ -104,8 +106,11 @@ func (c *call) send(req *request) (*reply, *errclass.Error) {
 	for hop := 0; ; hop++ {
 		resp, failure := c.roundTrip(req)
 		if failure != nil {
+			c.acted = hop > 0 || !c.unsent(failure)
 			return nil, failure
 		}
+		// 429 turns a request away unprocessed (RFC 6585, section 4).
+		c.acted = hop > 0 || resp.StatusCode != http.StatusTooManyRequests
 		if resp.StatusCode < 300 || resp.StatusCode > 399 {
 			return c.finish(req, resp)
 		}

@@ -198,6 +198,51 @@ func TestRefused(t *testing.T) {
 	require.Equal(t, errclass.Refused, errclass.Classify(err).Reason)
 }
 
+// Nothing of a request that found no connection was sent: any may be repeated.
+func TestUnsentRequestsAreRepeated(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	l.Close()
+	rt, err := httptool.LoopbackTransport(httptool.Policy{Public: true}, fakeDNS(t, names{}), nil)
+	require.NoError(t, err)
+	for _, tc := range []struct {
+		url               string
+		rt                http.RoundTripper
+		retries, attempts int
+		stopped           errclass.Stopped
+	}{
+		{"http://" + addr, allow(t, addr), 0, 1, errclass.StoppedMaxAttempts},
+		{"http://" + addr, allow(t, addr), 1, 2, errclass.StoppedMaxAttempts},
+		{"http://nowhere.test", rt, 1, 1, errclass.StoppedNotRetryable}, // the name is wrong today and tomorrow
+	} {
+		_, err := compile(t, httptool.Config{Method: "POST", URL: tc.url, Retries: tc.retries}).Run(t.Context(), tc.rt, httptool.Input{})
+		e := errclass.Classify(err)
+		require.Equal(t, tc.attempts, e.Attempts, "%v", err)
+		require.Equal(t, tc.stopped, e.Stopped)
+		require.Equal(t, tc.stopped == errclass.StoppedMaxAttempts, e.Retryable)
+	}
+}
+
+// What a redirect has led away from was processed, whatever became of the rest.
+func TestRedirectedPostIsNotRepeated(t *testing.T) {
+	var posts int
+	server, rt := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			posts++
+			http.Redirect(w, r, "/done", http.StatusSeeOther)
+			return
+		}
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	_, err := compile(t, httptool.Config{Method: "POST", URL: server.URL, Retries: 2, FollowRedirects: true}).Run(t.Context(), rt, httptool.Input{})
+	e := errclass.Classify(err)
+	require.Equal(t, errclass.RateLimit, e.Reason, "%v", err)
+	require.False(t, e.Retryable)
+	require.Equal(t, errclass.StoppedNotRetryable, e.Stopped)
+	require.Equal(t, 1, posts)
+}
+
 // Where one address of a name is denied and the allowed one fails, that is what
 // is reported, in whichever order they are tried.
 func TestRefusedByAllowedAddress(t *testing.T) {
@@ -347,10 +392,16 @@ func TestRetries(t *testing.T) {
 		{"post", "POST", "", 3, []http.HandlerFunc{status(503)}, 1, errclass.StoppedNotRetryable},
 		{"patch", "PATCH", "", 3, []http.HandlerFunc{status(503)}, 1, errclass.StoppedNotRetryable},
 		{"post with key", "POST", "k", 1, []http.HandlerFunc{status(503), good}, 2, ""},
-		{"500", "GET", "", 3, []http.HandlerFunc{status(500)}, 1, errclass.StoppedNotRetryable},
+		{"post, none configured", "POST", "", 0, []http.HandlerFunc{status(502)}, 1, errclass.StoppedNotRetryable},
+		{"post, 500", "POST", "", 1, []http.HandlerFunc{status(500)}, 1, errclass.StoppedNotRetryable},
+		{"post, dropped connection", "POST", "", 1, []http.HandlerFunc{drops}, 1, errclass.StoppedNotRetryable},
+		{"post, turned away", "POST", "", 1, []http.HandlerFunc{status(429), good}, 2, ""},
+		{"post, turned away, none configured", "POST", "", 0, []http.HandlerFunc{status(429)}, 1, errclass.StoppedMaxAttempts},
+		{"500", "GET", "", 1, []http.HandlerFunc{status(500), good}, 2, ""},
+		{"500, none configured", "GET", "", 0, []http.HandlerFunc{status(500)}, 1, errclass.StoppedMaxAttempts},
 		{"404", "GET", "", 3, []http.HandlerFunc{status(404)}, 1, errclass.StoppedNotRetryable},
 		{"retry-after beyond the deadline", "GET", "", 3, []http.HandlerFunc{status(503, "Retry-After", "30")}, 1, errclass.StoppedDeadline},
-		{"retry-after of a day", "GET", "", 3, []http.HandlerFunc{status(503, "Retry-After", "86400")}, 1, errclass.StoppedNotRetryable},
+		{"retry-after of a day", "GET", "", 3, []http.HandlerFunc{status(503, "Retry-After", "86400")}, 1, errclass.StoppedDeadline},
 		{"not JSON", "GET", "", 3, []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			io.WriteString(w, "{")
@@ -375,6 +426,7 @@ func TestRetries(t *testing.T) {
 			}
 			e := errclass.Classify(err)
 			require.Equal(t, tc.stopped, e.Stopped)
+			require.Equal(t, tc.stopped != errclass.StoppedNotRetryable, e.Retryable)
 			require.Equal(t, tc.sent, e.Attempts)
 		})
 	}

@@ -2,7 +2,6 @@ package httptool
 
 import (
 	"math/rand/v2"
-	"net/http"
 	"time"
 
 	"github.com/almyty-inc/toolrun/errclass"
@@ -25,11 +24,14 @@ func (c *call) try(req *request) (*reply, *errclass.Error) {
 			return reply, failure
 		}
 		failure.Attempts = c.attempts
+		if c.acted && !req.idempotent() {
+			failure.Retryable = false
+		}
 		wait := backoff(retry)
 		if failure.RetryAfter > 0 {
 			wait = failure.RetryAfter
 		}
-		failure.Stopped = c.stops(req, failure, retry, wait, time.Since(began))
+		failure.Stopped = c.stops(failure, retry, wait, time.Since(began))
 		if failure.Stopped != "" {
 			return nil, failure
 		}
@@ -39,19 +41,23 @@ func (c *call) try(req *request) (*reply, *errclass.Error) {
 	}
 }
 
-// stops says why there is no further attempt; empty where there is one.
-func (c *call) stops(req *request, e *errclass.Error, retry int, wait, took time.Duration) errclass.Stopped {
+// stops says why there is no further attempt; empty where there is one. It
+// agrees with e.Retryable, which tells the caller whether to come again: "not
+// retryable" is said of nothing that is. A request that isn't idempotent loses
+// it once the target may have acted on it, whatever the failure: only the target
+// knows whether a POST that ended in a 500 or a timeout took effect.
+func (c *call) stops(e *errclass.Error, retry int, wait, took time.Duration) errclass.Stopped {
 	switch {
 	case e.Class == errclass.Cancelled:
 		return errclass.StoppedCancelled
+	case !e.Retryable:
+		return errclass.StoppedNotRetryable
 	case c.parent.Err() != nil:
 		return errclass.StoppedDeadline
-	case !worthRepeating(e) || !req.idempotent():
-		return errclass.StoppedNotRetryable
 	case retry >= c.tool.retries:
 		return errclass.StoppedMaxAttempts
-	case wait > longestWait:
-		return errclass.StoppedNotRetryable
+	case wait > longestWait: // no execution is to last that long
+		return errclass.StoppedDeadline
 	}
 	// An attempt that takes as long as this one did must fit in.
 	if deadline, ok := c.parent.Deadline(); ok && time.Until(deadline) <= wait+took {
@@ -60,17 +66,15 @@ func (c *call) stops(req *request, e *errclass.Error, retry int, wait, took time
 	return ""
 }
 
-func worthRepeating(e *errclass.Error) bool {
-	switch e.Class {
-	case errclass.ConnectionRefused, errclass.Timeout:
-		return e.Retryable
-	case errclass.HTTPError:
-		switch e.Upstream.Status {
-		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			return true
-		}
+// unsent reports whether a request failed before anything of it left: it found
+// no address, no connection or no breaker that is closed.
+func (c *call) unsent(e *errclass.Error) bool {
+	switch e.Reason {
+	case errclass.Refused, errclass.DNSNotFound, errclass.DNSTemporary, errclass.CircuitOpen:
+		return true // none of these arises on a connection that stands
 	}
-	return false
+	at := c.phase.at.Load()
+	return phaseDNS <= at && at < phaseHeaders
 }
 
 // sleep waits, or returns the failure of a context that ended meanwhile.

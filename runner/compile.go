@@ -32,6 +32,7 @@ type tool struct {
 	run     executor
 
 	env, credentials []string // names that expressions read
+	literals         []string // secrets that the definition itself holds
 }
 
 // executor runs a tool's own work. What it returns counts also beside an error.
@@ -51,7 +52,7 @@ func (r *Runner) compile(def *Definition) (t *tool) {
 	if def == nil {
 		return &tool{def: &Definition{}, faults: []errclass.FieldError{{Message: "is nil: Options.Tools must hold definitions"}}}
 	}
-	t = &tool{def: def}
+	t = &tool{def: def, literals: literals([]*Definition{def})}
 	defer func() {
 		if v := recover(); v != nil {
 			r.log.Error("definition panicked", "tool", def.id(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))

@@ -9,13 +9,11 @@ import (
 	"maps"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/almyty-inc/toolrun/errclass"
-	"github.com/almyty-inc/toolrun/internal/redact"
 	"github.com/almyty-inc/toolrun/internal/schema"
 	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
@@ -31,7 +29,7 @@ type execution struct {
 	parametersJSON []byte         // as validated, defaults applied
 	parameters     map[string]any // the same, decoded
 	credentials    map[string]any
-	secrets        func() *redact.Redactor
+	secrets        *secrets
 	invoked        *invocations
 	depth          int // 0 for the outermost
 }
@@ -57,7 +55,7 @@ func (r *Runner) Execute(ctx context.Context, req Request) (result *Result, err 
 	}()
 	x := &execution{
 		runner: r, id: newID(), organization: req.Organization, start: time.Now(), timeout: req.Timeout,
-		credentials: r.opts.Credentials, secrets: r.secrets, invoked: &invocations{},
+		credentials: r.opts.Credentials, secrets: &secrets{runner: r, credentials: req.Credentials}, invoked: &invocations{},
 	}
 	if len(req.Credentials) > 0 {
 		x.credentials = maps.Clone(r.opts.Credentials)
@@ -65,9 +63,6 @@ func (r *Runner) Execute(ctx context.Context, req Request) (result *Result, err 
 			x.credentials = make(map[string]any, len(req.Credentials))
 		}
 		maps.Copy(x.credentials, req.Credentials)
-		x.secrets = sync.OnceValue(func() *redact.Redactor { // only a failure or a log line needs it
-			return redact.New(redact.Collect(r.opts.Env, r.opts.Credentials, req.Credentials))
-		})
 	}
 	return x.execute(ctx, req.Tool, req.Parameters)
 }
@@ -119,6 +114,7 @@ func (x *execution) find(id string) error {
 		return errclass.NewAPIError(errclass.CodeConflict, "Tool '%s' is not active (its status is %s)", id, s)
 	}
 	x.tool = t
+	x.secrets.add(t)
 	return nil
 }
 
@@ -171,8 +167,10 @@ func rejected(faults []errclass.FieldError) error {
 }
 
 func (x *execution) spendRate() error {
-	if wait := x.runner.rates.take(x.tool, x.organization, time.Now()); wait > 0 {
-		return errclass.RateLimited(wait)
+	if wait, limit := x.runner.rates.take(x.tool, x.organization, time.Now()); wait > 0 {
+		e := errclass.RateLimited(wait)
+		e.RateLimit = limit
+		return e
 	}
 	return nil
 }
@@ -246,7 +244,7 @@ func (x *execution) run(ctx context.Context) (out output, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			x.runner.log.ErrorContext(ctx, "executor panicked", "execution", x.id, "tool", x.tool.def.id(),
-				"panic", x.secrets().String(fmt.Sprint(v)), "stack", x.secrets().String(string(debug.Stack())))
+				"panic", x.secrets.String(fmt.Sprint(v)), "stack", x.secrets.String(string(debug.Stack())))
 			out, err = output{}, errclass.FromPanic(v)
 		}
 	}()
@@ -331,7 +329,7 @@ func nameDeadline(ctx context.Context, e *errclass.Error) {
 // setByPhrase marks a detail that names its deadline.
 const setByPhrase = "limit: "
 
-// redact takes the values of env and credentials out of all that callers see.
+// redact takes secrets out of all that callers see.
 func (x *execution) redact(e *errclass.Error) *errclass.Error {
 	return x.redactDeep(e, maxCauses)
 }
@@ -341,13 +339,13 @@ const maxCauses = 5
 
 func (x *execution) redactDeep(e *errclass.Error, depth int) *errclass.Error {
 	clean := *e
-	clean.Detail = x.secrets().String(e.Detail)
+	clean.Detail = x.secrets.String(e.Detail)
 	for _, field := range []*string{&clean.Upstream.Host, &clean.Upstream.Code, &clean.Upstream.RequestID} {
-		*field = x.secrets().String(*field)
+		*field = x.secrets.String(*field)
 	}
 	clean.Stack = make([]string, len(e.Stack))
 	for i, frame := range e.Stack {
-		clean.Stack[i] = x.secrets().String(frame)
+		clean.Stack[i] = x.secrets.String(frame)
 	}
 	// Only classified causes are for callers; the text of any other is not.
 	clean.Cause = nil
@@ -359,7 +357,7 @@ func (x *execution) redactDeep(e *errclass.Error, depth int) *errclass.Error {
 
 func (x *execution) redactLogs(logs []errclass.LogLine) []errclass.LogLine {
 	for i := range logs {
-		logs[i].Message = x.secrets().String(logs[i].Message)
+		logs[i].Message = x.secrets.String(logs[i].Message)
 	}
 	return logs
 }
@@ -384,10 +382,10 @@ func (x *execution) record(ctx context.Context, result *Result, cause error) {
 	}
 	if result.Failure != nil {
 		attrs = append(attrs, slog.String("reason", string(result.Failure.Reason)),
-			slog.String("error", x.secrets().String(errclass.Classify(cause).Error())))
+			slog.String("error", x.secrets.String(errclass.Classify(cause).Error())))
 	}
 	if level == slog.LevelError {
-		attrs = append(attrs, slog.String("cause", x.secrets().String(causeText(cause))))
+		attrs = append(attrs, slog.String("cause", x.secrets.String(causeText(cause))))
 	}
 	log.LogAttrs(ctx, level, "execution finished", attrs...)
 }

@@ -283,6 +283,7 @@ func TestRateLimit(t *testing.T) {
 	require.Equal(t, errclass.CodeRateLimited, rejected.Code)
 	require.Equal(t, "Rate limit exceeded. Retry after 30 seconds.", rejected.Message)
 	require.InDelta(t, 30*time.Second, rejected.RetryAfter, float64(2*time.Second))
+	require.Equal(t, 2, rejected.RateLimit, "the limit of the minute is the one exceeded")
 
 	require.Nil(t, execute(t, r, runner.Request{Tool: "limited", Organization: "other"}).Failure,
 		"one organization spends another's allowance")
@@ -505,6 +506,52 @@ executionConfig:
 			require.NotContains(t, seen, base64.StdEncoding.EncodeToString([]byte("bob:"+secret)))
 		}
 	}
+}
+
+// Definitions that hold their secret themselves run, and keep it, also where
+// another tool calls them.
+func TestLiteralSecretsAreRedacted(t *testing.T) {
+	const secret = "literal/SEKRET+1"
+	echo := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		given := r.Header.Get("Authorization") + r.Header.Get("X-Key") + r.URL.RawQuery
+		if r.URL.Path == "/good" {
+			_ = json.NewEncoder(w).Encode(given)
+			return
+		}
+		w.Header().Set("X-Request-Id", given)
+		w.WriteHeader(http.StatusUnauthorized)
+		_ = json.NewEncoder(w).Encode(map[string]string{"message": "no: " + given})
+	})
+	web := func(name, path, auth string) *runner.Definition {
+		return parse(t, "name: "+name+"\ntype: http\nauthConfig: "+auth+"\nexecutionConfig: {url: '"+echo.URL+path+"'}")
+	}
+	var log bytes.Buffer
+	r := newRunner(t, runner.Options{
+		Tools: []*runner.Definition{
+			web("bearer", "/", "{type: bearer, config: {token: '"+secret+"'}}"),
+			web("basic", "/", "{type: basic, config: {username: bob, password: '"+secret+"'}}"),
+			web("apiKey", "/", "{type: apiKey, config: {name: X-Key, value: '"+secret+"'}}"),
+			web("query", "/", "{type: apiKey, config: {name: key, in: query, value: '"+secret+"'}}"),
+			web("good", "/good", "{type: bearer, config: {token: '"+secret+"'}}"),
+			script("outer", "const got = await tools.invoke('good', {}); console.log(got); throw new Error('got ' + got)"),
+			script("stranger", "throw new Error('literal/SEKRET+1')"),
+		},
+		Egress: policy(strings.TrimPrefix(echo.URL, "http://")),
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	for _, tool := range []string{"bearer", "basic", "apiKey", "query", "outer"} {
+		result := execute(t, r, runner.Request{Tool: tool})
+		require.NotNil(t, result.Failure, tool)
+		seen := document(t, result) + log.String()
+		require.Contains(t, seen, "[redacted]")
+		require.NotContains(t, seen, "SEKRET", tool)
+		require.NotContains(t, seen, url.QueryEscape(secret), tool)
+		require.NotContains(t, seen, base64.StdEncoding.EncodeToString([]byte("bob:"+secret)), tool)
+	}
+	require.Contains(t, string(execute(t, r, runner.Request{Tool: "good"}).Value), "Bearer "+secret)
+	// A tool can't try out what another one's secret is.
+	require.Contains(t, document(t, execute(t, r, runner.Request{Tool: "stranger"})), secret)
+	require.NotContains(t, log.String(), "SEKRET")
 }
 
 func TestInvoke(t *testing.T) {

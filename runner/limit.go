@@ -68,11 +68,11 @@ func newRateLimits() *rateLimits {
 }
 
 // take spends one request of an organization for a tool, or returns how long
-// until there is one to spend.
-func (l *rateLimits) take(t *tool, organization string, now time.Time) (wait time.Duration) {
+// until there is one to spend, and the limit that says so.
+func (l *rateLimits) take(t *tool, organization string, now time.Time) (wait time.Duration, exceeded int) {
 	limit := t.def.Configuration.RateLimit
 	if limit == (RateLimit{}) {
-		return 0
+		return 0, 0
 	}
 	b, _ := l.buckets.ComputeIfAbsent(bucketKey{t, organization}, func() (*buckets, bool) {
 		return newBuckets(limit), false
@@ -93,21 +93,24 @@ func newBuckets(limit RateLimit) *buckets {
 	return b
 }
 
-// take spends from all buckets or from none.
-func (b *buckets) take(now time.Time) (wait time.Duration) {
+// take spends from all buckets or from none. The one to wait longest for is the
+// one exceeded.
+func (b *buckets) take(now time.Time) (wait time.Duration, exceeded int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var taken []*rate.Reservation
 	for _, bucket := range b.each {
 		r := bucket.ReserveN(now, 1)
 		taken = append(taken, r)
-		wait = max(wait, r.DelayFrom(now))
+		if d := r.DelayFrom(now); d > wait {
+			wait, exceeded = d, bucket.Burst()
+		}
 	}
 	if wait == 0 {
-		return 0
+		return 0, 0
 	}
 	for _, r := range taken {
 		r.CancelAt(now)
 	}
-	return wait
+	return wait, exceeded
 }

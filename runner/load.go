@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/internal/document"
@@ -43,38 +45,86 @@ type origin struct {
 	codeDir  string // the folder of a definition whose source is a file: what it may import
 }
 
-// Load reads the definitions in a file, or in all .yaml, .yml and .json files
-// below a directory: hidden ones, node_modules, providers.yaml and npm's own
-// files are passed over. A single .js, .ts or .mjs file is a javascript tool
-// named after the file, that takes any object. Faults of all files are reported at once in one
+// Load reads the definitions in files, and in all .yaml, .yml and .json files
+// below directories: hidden ones, node_modules, providers.yaml and npm's own
+// files are passed over, and a file that several paths lead to counts once. A
+// .js, .ts or .mjs file given itself is a javascript tool named after the file,
+// that takes any object. Faults of all files are reported at once in one
 // [*errclass.APIError] (422), each with file, line and column; the definitions
-// that have none come beside it.
-func Load(path string) ([]*Definition, error) {
-	files, err := definitionFiles(path)
-	if err != nil {
-		return nil, err
-	}
-	if len(files) == 0 {
-		return nil, errclass.NewAPIError(errclass.CodeValidation, "no definitions (.yaml, .yml, .json) in %s", path)
-	}
+// that have none come beside it. A single path is left out of the files' names.
+func Load(paths ...string) ([]*Definition, error) {
 	var defs []*Definition
 	var faults []errclass.FieldError
-	for _, file := range files {
-		def, err := loadFile(file, relative(path, file))
-		var invalid *errclass.APIError
-		switch {
-		case err == nil:
-			defs = append(defs, def)
-		case errors.As(err, &invalid):
-			faults = append(faults, invalid.Fields...)
-		default:
-			faults = append(faults, errclass.FieldError{Message: relative(path, file) + ": can't be read: " + reason(err)})
+	var seen seenFiles
+	for _, path := range paths {
+		files, err := definitionFiles(path)
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == 0 {
+			nothing := "no definitions (.yaml, .yml, .json) in " + path
+			if len(paths) == 1 {
+				return nil, errclass.NewAPIError(errclass.CodeValidation, "%s", nothing)
+			}
+			faults = append(faults, errclass.FieldError{Message: nothing})
+		}
+		for _, file := range files {
+			if len(paths) > 1 && seen.again(file) {
+				continue
+			}
+			name := relative(path, file)
+			if len(paths) > 1 {
+				name = filepath.ToSlash(file)
+			}
+			def, more := loadNamed(file, name)
+			if def != nil {
+				defs = append(defs, def)
+			}
+			faults = append(faults, more...)
 		}
 	}
 	if len(faults) > 0 {
 		return defs, invalid("definition", faults)
 	}
 	return defs, nil
+}
+
+// loadNamed reads a file and returns what is wrong with it as faults.
+func loadNamed(file, name string) (*Definition, []errclass.FieldError) {
+	def, err := loadFile(file, name)
+	if err == nil {
+		return def, nil
+	}
+	if invalid, ok := errors.AsType[*errclass.APIError](err); ok {
+		return nil, invalid.Fields
+	}
+	return nil, []errclass.FieldError{{Message: name + ": can't be read: " + reason(err)}}
+}
+
+// seenFiles tells files apart, whatever they are called.
+type seenFiles map[fileKey][]os.FileInfo
+
+// fileKey is the same for the same file, and for few others.
+type fileKey struct {
+	size    int64
+	changed time.Time
+}
+
+// again notes a file and reports whether it was noted before.
+func (s *seenFiles) again(file string) bool {
+	info, err := os.Stat(file)
+	if err != nil {
+		return false // reading it says why
+	}
+	if *s == nil {
+		*s = seenFiles{}
+	}
+	key := fileKey{info.Size(), info.ModTime()}
+	if slices.ContainsFunc((*s)[key], func(other os.FileInfo) bool { return os.SameFile(info, other) }) {
+		return true
+	}
+	(*s)[key] = append((*s)[key], info)
+	return false
 }
 
 // Parse reads one definition. The name's extension decides between JSON and
@@ -117,13 +167,15 @@ func (d *Definition) orFaults(faults []errclass.FieldError) (*Definition, error)
 	return nil, invalid("definition", r.compileParts(&tool{def: d, faults: faults}).faults)
 }
 
-// LoadProviders reads a providers file.
+// LoadProviders reads a providers file. Faults, those of meaning included, are
+// reported at once in one [*errclass.APIError] (422), each with file, line and
+// column; the providers that have none come beside it.
 func LoadProviders(path string) ([]llmtool.Provider, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	doc, err := document.Parse(filepath.Base(path), data)
+	doc, err := document.Parse(filepath.ToSlash(path), data)
 	if err != nil {
 		return nil, unreadable("providers file", err)
 	}
@@ -133,7 +185,26 @@ func LoadProviders(path string) ([]llmtool.Provider, error) {
 	if faults := decode(doc, compiledProvidersSchema(), &file); len(faults) > 0 {
 		return nil, invalid("providers file", faults)
 	}
-	return file.Providers, nil
+	// Checked here, while it is known where each of them stands.
+	_, faults := llmtool.NewClients(file.Providers, nil, nil, nil)
+	if len(faults) == 0 {
+		return file.Providers, nil
+	}
+	wrong := make(map[int]bool)
+	for i, f := range faults {
+		var index int
+		if _, err := fmt.Sscanf(f.Field, "/providers/%d/", &index); err == nil {
+			wrong[index] = true
+		}
+		faults[i] = locate(doc, f)
+	}
+	var good []llmtool.Provider
+	for i, p := range file.Providers {
+		if !wrong[i] {
+			good = append(good, p)
+		}
+	}
+	return good, invalid("providers file", faults)
 }
 
 // relative is what a file below the path given to Load is called in faults.
@@ -159,6 +230,9 @@ func loadFile(file, name string) (*Definition, error) {
 		return nil, err
 	}
 	if isSource(file) {
+		if len(bytes.TrimSpace(data)) == 0 {
+			return nil, invalid("definition", []errclass.FieldError{{Message: name + ": is empty"}})
+		}
 		return sourceDefinition(file, data)
 	}
 	def, faults, err := parse(name, data)

@@ -95,9 +95,6 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// secrets are those that every execution keeps.
-func (r *Runner) secrets() *redact.Redactor { return r.redactor }
-
 // Runner executes tools. It is safe for concurrent use.
 type Runner struct {
 	opts     Options
@@ -107,7 +104,7 @@ type Runner struct {
 	carrier  http.RoundTripper
 	guarded  *httptool.Transport // nil with Options.Transport
 	clients  *llmtool.Clients
-	redactor *redact.Redactor
+	redactor *redact.Redactor // of what every execution keeps; see [secrets]
 	log      *slog.Logger
 	slots    slots
 	cache    *resultCache
@@ -141,7 +138,8 @@ func New(opts Options) (*Runner, error) {
 	}
 	r.redactor = redact.New(redact.Collect(opts.Env, opts.Credentials))
 	if opts.Logger != nil {
-		r.log = slog.New(r.redactor.Handler(opts.Logger.Handler()))
+		all := redact.New(redact.Collect(opts.Env, opts.Credentials, literals(opts.Tools)))
+		r.log = slog.New(all.Handler(opts.Logger.Handler()))
 	}
 	r.life, r.kill = context.WithCancelCause(context.Background())
 	if err := r.open(); err != nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -84,6 +86,9 @@ func (c *common) environment() (env map[string]string, credentials map[string]an
 	return env, credentials, nil
 }
 
+// maxMilliseconds is what a [time.Duration] holds.
+const maxMilliseconds = int64(math.MaxInt64 / time.Millisecond)
+
 // milliseconds is a flag of a duration: "5s", "250ms", or a number of
 // milliseconds as definitions have it.
 type milliseconds time.Duration
@@ -93,7 +98,10 @@ func (m *milliseconds) Type() string   { return "duration" }
 
 func (m *milliseconds) Set(s string) error {
 	d, err := time.ParseDuration(s)
-	if n, intErr := strconv.Atoi(s); intErr == nil {
+	switch n, intErr := strconv.ParseInt(s, 10, 64); {
+	case errors.Is(intErr, strconv.ErrRange) && n > 0, intErr == nil && n > maxMilliseconds:
+		return fmt.Errorf("%s is too long: at most %d milliseconds", s, maxMilliseconds)
+	case intErr == nil:
 		d, err = time.Duration(n)*time.Millisecond, nil
 	}
 	if err != nil || d <= 0 {

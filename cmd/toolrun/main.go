@@ -75,6 +75,25 @@ type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// helpCommand is cobra's, but an unknown command is an error for it too.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return fmt.Errorf("unknown command %q for %q", rest[0], about.CommandPath())
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
+}
+
 func run(ctx context.Context, args []string, c console) int {
 	out := &output{w: c.out}
 	c.out = out
@@ -89,6 +108,7 @@ func run(ctx context.Context, args []string, c console) int {
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.AddCommand(runCommand(c), testCommand(c), validateCommand(c), serveCommand(c), versionCommand(c), healthcheckCommand(c))
+	root.SetHelpCommand(helpCommand())
 	err := root.ExecuteContext(ctx)
 	if out.err != nil {
 		err = fmt.Errorf("the output is not complete: %w", out.err)

@@ -18,7 +18,8 @@ import (
 // beside an error that lists the faults of the others.
 func (c *common) loadProviders(paths ...string) ([]llmtool.Provider, error) {
 	if c.providers != "" {
-		return runner.LoadProviders(c.providers)
+		all, err := runner.LoadProviders(c.providers)
+		return all, ofFlag("--providers", err)
 	}
 	var all []llmtool.Provider
 	var faults []errclass.FieldError
@@ -28,7 +29,7 @@ func (c *common) loadProviders(paths ...string) ([]llmtool.Provider, error) {
 		if faults, err = addFaults(faults, err); err != nil {
 			return nil, err
 		}
-		for _, p := range loaded {
+		for _, p := range loaded { // the good ones also beside faults
 			first, taken := from[p.ID]
 			if taken && first != file {
 				faults = append(faults, errclass.FieldError{Message: fmt.Sprintf(

@@ -43,7 +43,15 @@ command line is wrong.`,
 		Example: `  toolrun run price.yaml -p quantity=120
   toolrun run weather --tools tools/ --params '{"city":"Bern"}' --env-file .env
   toolrun run internal-api.yaml --allow 10.0.0.7:8080 --details`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0:
+				return errors.New("TOOL is missing: toolrun run TOOL")
+			case len(args) > 1:
+				return fmt.Errorf("one TOOL at a time: %q is one too many", args[1])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0], c) },
 	}
 	flags := cmd.Flags()
@@ -126,7 +134,7 @@ func (f *runFlags) load(name string, opts *runner.Options) (id string, err error
 	var paths []string
 	if f.tools != "" {
 		if opts.Tools, err = runner.Load(f.tools); err != nil {
-			return "", err
+			return "", ofFlag("--tools", err)
 		}
 		paths = append(paths, f.tools)
 	}
@@ -148,6 +156,15 @@ func (f *runFlags) load(name string, opts *runner.Options) (id string, err error
 	}
 	opts.Providers, err = f.loadProviders(paths...)
 	return id, err
+}
+
+// ofFlag names the flag that an error of the file system comes from; faults of
+// what the files say name those.
+func ofFlag(name string, err error) error {
+	if _, invalid := errors.AsType[*errclass.APIError](err); err == nil || invalid {
+		return err
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 // looksLikeFile tells a path from the name of a tool, which has neither dots nor

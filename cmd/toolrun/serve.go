@@ -20,6 +20,7 @@ type serveFlags struct {
 	common
 	addr         string
 	tools        string
+	hosts        []string
 	drainTimeout milliseconds
 	logLevel     string
 	logFormat    string
@@ -38,7 +39,10 @@ func serveCommand(c console) *cobra.Command {
   GET  /healthz, /readyz                         liveness, readiness
 
 SIGTERM or SIGINT drains: executions in flight finish, new ones get 503. A second
-signal hurries.`,
+signal hurries.
+
+Exit status: 0 stopped after a complete drain, 1 cut something off or broke down,
+2 the definitions or the command line are wrong.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), c) },
 	}
@@ -46,6 +50,7 @@ signal hurries.`,
 	f.register(flags)
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:8080", "address to listen on; without authentication only loopback")
 	flags.StringVar(&f.tools, "tools", "tools", "directory of definitions")
+	flags.StringArrayVar(&f.hosts, "host", nil, "`NAME`, without port, that requests may be addressed to besides localhost and loopback addresses; may be given more than once")
 	flags.Var(&f.drainTimeout, "drain-timeout", "how long executions in flight may take to finish on a stop")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -62,7 +67,7 @@ func (f *serveFlags) run(ctx context.Context, c console) error {
 		return err
 	}
 	if opts.Tools, err = runner.Load(f.tools); err != nil {
-		return printFaults(c.err, err, exitRejected)
+		return printFaults(c.err, ofFlag("--tools", err), exitRejected)
 	}
 	if opts.Providers, err = f.loadProviders(f.tools); err != nil {
 		return printFaults(c.err, err, exitRejected)
@@ -72,7 +77,9 @@ func (f *serveFlags) run(ctx context.Context, c console) error {
 	if err != nil {
 		return printFaults(c.err, err, exitRejected)
 	}
-	server, err := service.New(service.Options{Runner: r, Logger: log, DrainTimeout: time.Duration(f.drainTimeout)})
+	server, err := service.New(service.Options{
+		Runner: r, Logger: log, Hosts: f.hosts, DrainTimeout: time.Duration(f.drainTimeout),
+	})
 	if err != nil {
 		return err
 	}
@@ -83,7 +90,11 @@ func (f *serveFlags) run(ctx context.Context, c console) error {
 	log.Info("serving", "addr", listener.Addr().String(), "tools", len(opts.Tools))
 	ctx, stop := onSignals(ctx, server.Hurry)
 	defer stop()
-	return server.Serve(ctx, listener)
+	if err := server.Serve(ctx, listener); err != nil { // it served, so the command line was right
+		fmt.Fprintln(c.err, "toolrun:", printable(err.Error()))
+		return exit(exitFailed)
+	}
+	return nil
 }
 
 func (f *serveFlags) logger(c console) (*slog.Logger, error) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -71,6 +72,54 @@ func TestServeDrains(t *testing.T) {
 
 	close(answer)
 	require.Contains(t, <-inFlight, `"result":"done"`)
+	require.NoError(t, cmd.Wait())
+}
+
+// A drain that cut something off is a failure of the service, not of the command
+// line.
+func TestServeIncompleteDrainFails(t *testing.T) {
+	entered := make(chan struct{})
+	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+	}))
+	defer upstream.Close()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "slow.yaml"), []byte("name: slow\ntype: http\nexecutionConfig: {url: '"+upstream.URL+"'}\n"), 0o644))
+	cmd, base := startServe(t, "--tools", dir, "--allow", strings.TrimPrefix(upstream.URL, "http://"), "--drain-timeout", "50")
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := http.Post(base+"/tools/slow/execute", "application/json", strings.NewReader("{}"))
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		answered <- err
+	}()
+	<-entered
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, <-answered)
+	_ = cmd.Wait()
+	require.Equal(t, exitFailed, cmd.ProcessState.ExitCode())
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// A name that the flag adds is served; others are told of the flag.
+func TestServeHost(t *testing.T) {
+	cmd, base := startServe(t, "--tools", "../../testdata/tools", "--host", "tools.example", "--host", "other.example")
+	client := &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}
+	defer client.CloseIdleConnections()
+	for host, status := range map[string]int{"tools.example:8080": 200, "other.example": 200, "evil.example": 403} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/healthz", nil)
+		require.NoError(t, err)
+		req.Host = host
+		resp, err := client.Do(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, errors.Join(err, resp.Body.Close()))
+		require.Equal(t, status, resp.StatusCode, "%s: %s", host, body)
+		require.Equal(t, status == 403, strings.Contains(string(body), "--host NAME"), "%s: %s", host, body)
+	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait())
 }
 

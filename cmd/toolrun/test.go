@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/internal/example"
 	"github.com/almyty-inc/toolrun/runner"
 )
@@ -48,7 +47,7 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string, c console) error {
 	if err != nil {
 		return err
 	}
-	defs, err := loadAll(paths)
+	defs, err := runner.Load(orCurrent(paths)...)
 	if err != nil {
 		return printFaults(c.err, err, exitRejected)
 	}
@@ -60,6 +59,11 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string, c console) error {
 	defer stop()
 	defer context.AfterFunc(ctx, stop)() // a second signal ends the process at once
 	report := &example.Text{W: c.out, Verbose: f.verbose, Color: isTerminal(c.out)}
+	junit, err := f.createJUnit()
+	if err != nil {
+		return err
+	}
+	defer junit.Close()
 	var outcomes []example.Outcome
 	summary, err := example.Run(ctx, defs, example.Options{
 		Env: opts.Env, Credentials: opts.Credentials, Egress: opts.Egress,
@@ -75,7 +79,7 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string, c console) error {
 	if err := report.Summary(summary); err != nil {
 		return err
 	}
-	if err := f.writeJUnit(outcomes, summary); err != nil {
+	if err := writeJUnit(junit, outcomes, summary); err != nil {
 		return err
 	}
 	if interrupted {
@@ -87,36 +91,27 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string, c console) error {
 	return nil
 }
 
-func (f *testFlags) writeJUnit(outcomes []example.Outcome, summary example.Summary) error {
+// createJUnit opens the report before anything runs: after minutes of tests is
+// too late to learn that it can't be written. Nil without the flag.
+func (f *testFlags) createJUnit() (*os.File, error) {
 	if f.junit == "" {
-		return nil
+		return nil, nil
 	}
 	file, err := os.Create(f.junit)
 	if err != nil {
-		return fmt.Errorf("--junit: %w", err)
+		return nil, fmt.Errorf("--junit: %w", err)
+	}
+	return file, nil
+}
+
+func writeJUnit(file *os.File, outcomes []example.Outcome, summary example.Summary) error {
+	if file == nil {
+		return nil
 	}
 	if err := errors.Join(example.WriteJUnit(file, outcomes, summary), file.Close()); err != nil {
 		return fmt.Errorf("--junit: %w", err)
 	}
 	return nil
-}
-
-// loadAll reads the definitions of all paths. Those without faults come also
-// beside an error that lists the faults of the others.
-func loadAll(paths []string) ([]*runner.Definition, error) {
-	var defs []*runner.Definition
-	var faults []errclass.FieldError
-	for _, path := range orCurrent(paths) {
-		loaded, err := runner.Load(path)
-		if faults, err = addFaults(faults, err); err != nil {
-			return nil, err
-		}
-		defs = append(defs, loaded...)
-	}
-	if len(faults) > 0 {
-		return defs, &errclass.APIError{Code: errclass.CodeValidation, Fields: faults}
-	}
-	return defs, nil
 }
 
 func orCurrent(paths []string) []string {

@@ -44,7 +44,7 @@ func validate(f *common, paths []string) (int, error) {
 		return 0, err
 	}
 	var faults []errclass.FieldError
-	opts.Tools, err = loadAll(paths)
+	opts.Tools, err = runner.Load(orCurrent(paths)...)
 	if faults, err = addFaults(faults, err); err != nil {
 		return 0, err
 	}

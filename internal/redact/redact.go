@@ -61,6 +61,10 @@ func New(secrets []string) *Redactor {
 			for _, p := range patternsOf(form) {
 				r.add(&p)
 			}
+			// A host name loses its case on the way to an error.
+			if lower := strings.ToLower(form); lower != form && len(lower) >= prefixLength && !strings.Contains(Marker, lower) {
+				r.add(&pattern{text: lower})
+			}
 		}
 	}
 	return r
@@ -73,7 +77,12 @@ func formsOf(secret string) []string {
 		return nil
 	}
 	// A message is one line, so a key of many may stand in one.
-	return []string{secret, trimmed, errclass.OneLine(secret, len(secret)+1)}
+	forms := []string{secret, trimmed, errclass.OneLine(secret, len(secret)+1)}
+	if strings.Contains(trimmed, "\n") { // as Windows and many protocols end lines
+		unix := strings.ReplaceAll(trimmed, "\r\n", "\n")
+		forms = append(forms, unix, strings.ReplaceAll(unix, "\n", "\r\n"))
+	}
+	return forms
 }
 
 func (r *Redactor) add(p *pattern) {

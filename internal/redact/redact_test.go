@@ -142,7 +142,8 @@ func TestString(t *testing.T) {
 		{"overlapping chain", []string{"abcd", "cdef", "efgh"}, "abcdefgh", "[redacted]"},
 		{"overlapping itself", []string{"abab"}, "ababab", "[redacted]"},
 		{"adjacent", []string{"abcd", "efgh"}, "abcdefgh", "[redacted][redacted]"},
-		{"case matters", []string{"Secret"}, "secret", "secret"},
+		{"case matters", []string{"secret"}, "SECRET", "SECRET"},
+		{"lower case, as hosts are written", []string{"Secret-Host"}, "no such host secret-host.", "no such host [redacted]."},
 		{"basic auth", []string{"hunter2!"}, "Basic " + base64.StdEncoding.EncodeToString([]byte("bob:hunter2!")), "Basic Ym9iO[redacted]"},
 		{"basic auth with a long name", []string{"hunter2!"}, "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:hunter2!")), "Basic YWxpY2U6[redacted]"},
 		{"plus is a space in a query", []string{"a b c d"}, "q=a+b+c+d&x", "q=[redacted]&x"},
@@ -158,6 +159,9 @@ func TestString(t *testing.T) {
 		{"across a marker", []string{"ab[redacted]cd"}, "ab[redacted]cd", "ab[redacted]cd"},
 		{"made by redaction", []string{"abcd", "xab]y"}, "xababcd]y", "xab[redacted]]y"},
 		{"key with its lines joined", []string{pem}, "bad " + errclass.OneLine(pem, 1000) + ".", "bad [redacted]."},
+		{"key with other line ends", []string{pem}, "bad " + strings.ReplaceAll(pem, "\n", "\r\n") + ".", "bad [redacted]\r\n."},
+		{"key with other line ends, the other way", []string{"line 1\r\nline 2"}, "bad line 1\nline 2.", "bad [redacted]."},
+		{"key with other line ends in JSON", []string{"line 1\nline 2"}, `{"key":"line 1\r\nline 2"}`, `{"key":"[redacted]"}`},
 		{"invalid UTF-8", []string{"ab\xffcd"}, "x ab\xffcd \xff", "x [redacted] \xff"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -59,8 +60,35 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 		e = unexpected()
 		document, _ = e.MarshalJSON() // plain text and numbers only
 	}
+	if o, ok := w.(*observed); ok && o.unread != nil {
+		takeBody(w, o.unread)
+	}
 	retryAfter(w, e.RetryAfter)
+	rateLimit(w, e)
 	s.send(w, e.StatusCode(), document)
+}
+
+// bodyPatience is how long a refusal waits for the rest of the request.
+const bodyPatience = 50 * time.Millisecond
+
+// takeBody reads the body of a request that is refused, so that its connection
+// serves the next, but doesn't wait for one that is only announced, as net/http
+// would: there the connection ends after the answer. net/http still reads on
+// for a moment then, so that no reset takes the answer away.
+func takeBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 {
+		return
+	}
+	control := http.NewResponseController(w)
+	// To read from a client that asks first would ask it to send.
+	if r.Header.Get("Expect") == "" && control.SetReadDeadline(time.Now().Add(bodyPatience)) == nil {
+		if _, err := io.CopyN(io.Discard, r.Body, lingerBytes); err == io.EOF {
+			control.SetReadDeadline(time.Time{}) // net/http sets the next request's
+			return
+		}
+	}
+	w.Header().Set("Connection", "close")
+	control.SetReadDeadline(time.Now().Add(lingerTime)) // a handler's own server may know none
 }
 
 func unexpected() *errclass.APIError {
@@ -74,6 +102,19 @@ func retryAfter(w http.ResponseWriter, wait time.Duration) {
 	}
 }
 
+// rateLimit says which limit was exceeded. Reset is in seconds from now, like
+// Retry-After: taken for a point in time it does no harm, while a point in time
+// taken for seconds would make a client wait for decades.
+func rateLimit(w http.ResponseWriter, e *errclass.APIError) {
+	if e.Code != errclass.CodeRateLimited || e.RateLimit <= 0 {
+		return
+	}
+	h := w.Header()
+	h.Set("X-RateLimit-Limit", strconv.Itoa(e.RateLimit))
+	h.Set("X-RateLimit-Remaining", "0")
+	h.Set("X-RateLimit-Reset", strconv.FormatInt(errclass.RetrySeconds(e.RetryAfter), 10))
+}
+
 // maxLoggedPath bounds the path in a log line, in characters.
 const maxLoggedPath = 200
 
@@ -81,7 +122,7 @@ const maxLoggedPath = 200
 // 500.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		seen := &observed{ResponseWriter: w}
+		seen := &observed{ResponseWriter: w, unread: r}
 		start := time.Now()
 		defer func() {
 			fault := recover()
@@ -119,6 +160,7 @@ type observed struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	unread *http.Request // nil once its body was read
 }
 
 func (o *observed) WriteHeader(status int) {

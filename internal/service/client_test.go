@@ -66,6 +66,34 @@ func TestLargeBodyIsRefusedBeforeItIsSent(t *testing.T) {
 	w.ended(t)
 }
 
+// What is wrong with a request is said before its body is waited for.
+func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
+	s := serve(t, plainTools(t), service.Options{})
+	for _, c := range []struct {
+		head   string
+		status int
+	}{
+		{executeLine + "Idempotency-Key: k\r\n", 400},
+		{strings.Replace(executeLine, "execute", "execute?detail=1", 1), 400},
+		{strings.Replace(executeLine, "application/json", "text/plain", 1), 415},
+		{strings.Replace(executeLine, "localhost", "evil.example", 1), 403},
+		{"PUT /healthz HTTP/1.1\r\nHost: localhost\r\n", 405},
+		{"POST /nope HTTP/1.1\r\nHost: localhost\r\n", 404},
+	} {
+		for _, length := range []string{"Content-Length: 100\r\n", "Transfer-Encoding: chunked\r\n"} {
+			w := s.dial(t)
+			began := time.Now()
+			w.send(t, c.head+length+"\r\n")
+			response, body := w.answer(t, "POST")
+			require.Equal(t, c.status, response.StatusCode, body)
+			require.Less(t, time.Since(began), 5*time.Second)
+			require.True(t, response.Close)
+			requireDocumentHeader(t, response)
+			require.NoError(t, w.Close())
+		}
+	}
+}
+
 func TestBodiesThatArriveBroken(t *testing.T) {
 	s := serve(t, plainTools(t), service.Options{})
 	const unreadable = "The body can't be read: its chunks are malformed or the connection broke"

@@ -68,6 +68,14 @@ func (c *connection) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// SetReadDeadline starts a new wait. net/http ends the read that watches for the
+// client's leave by a deadline in the past, and lifts it before the next request:
+// that read's end says nothing about how long that request took.
+func (c *connection) SetReadDeadline(t time.Time) error {
+	c.late.Store(false)
+	return c.Conn.SetReadDeadline(t)
+}
+
 // Write sends p under a deadline of its own, as a tool may run for long before
 // there is anything to write. An error that net/http writes by itself goes out
 // in the documented shape.

@@ -157,6 +157,24 @@ func TestDrainAnswersARequestOnItsWay(t *testing.T) {
 	require.NoError(t, s.shutDown(t))
 }
 
+// A request whose body doesn't come is answered when the drain begins.
+func TestDrainAnswersARequestWithoutItsBody(t *testing.T) {
+	s := serve(t, plainTools(t), service.Options{})
+	w := s.dial(t)
+	w.send(t, executeLine+"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+	response, err := http.ReadResponse(w.in, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusContinue, response.StatusCode) // now the handler waits for the body
+	began := time.Now()
+	require.NoError(t, s.shutDown(t))
+	require.Less(t, time.Since(began), 4*time.Second)
+	response, body := w.answer(t, "POST")
+	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+	require.Equal(t, unavailable, body)
+	requireDocumentHeader(t, response)
+	w.ended(t)
+}
+
 func TestServeWorksOnce(t *testing.T) {
 	s := serve(t, plainTools(t), service.Options{})
 	require.NoError(t, s.shutDown(t))

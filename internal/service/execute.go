@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"mime"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -121,7 +123,19 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	if r.ContentLength > s.opts.BodyBytes {
 		return nil, s.tooLarge()
 	}
+	if o, ok := w.(*observed); ok {
+		o.unread = nil
+	}
+	// A drain wouldn't execute what a slow client is still sending: it is told so
+	// at once.
+	keep := context.AfterFunc(s.arriving, func() {
+		http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // a handler's own server may know none
+	})
 	body, err := io.ReadAll(http.MaxBytesReader(innermost(w), r.Body, s.opts.BodyBytes))
+	keep()
+	if err != nil && s.draining.Load() {
+		return nil, shuttingDown()
+	}
 	if err != nil {
 		return nil, s.unreadable(err)
 	}

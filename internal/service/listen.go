@@ -86,8 +86,9 @@ func checkListener(l net.Listener) error {
 func (s *Server) guardHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.servesHost(r.Host) {
+			takeBody(w, r)
 			s.refuse(w, errclass.NewAPIError(errclass.CodeForbidden,
-				"This host name is not served: use localhost or 127.0.0.1"))
+				"This host name is not served: use localhost or 127.0.0.1, or start the service with --host NAME"))
 			return
 		}
 		next.ServeHTTP(w, r)

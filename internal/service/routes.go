@@ -126,11 +126,13 @@ func (s *Server) showTool(w http.ResponseWriter, r *http.Request) {
 	s.succeed(w, completed(def))
 }
 
-// completed is a definition with what its author may leave out.
+// completed is a definition with what its author may leave out, and without the
+// secrets that he wrote into it.
 func completed(def *runner.Definition) runner.Definition {
 	d := *def
 	d.ID = cmp.Or(d.ID, d.Name)
 	d.Status = cmp.Or(d.Status, runner.Active)
+	d.AuthConfig = d.AuthConfig.Redacted()
 	return d
 }
 

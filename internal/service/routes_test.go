@@ -211,6 +211,22 @@ func TestFailureHeaders(t *testing.T) {
 	}
 }
 
+func TestDefinitionsAreShownWithoutSecrets(t *testing.T) {
+	options := runner.Options{Tools: []*runner.Definition{
+		define(t, "name: literal\ntype: http\nauthConfig: {type: bearer, config: {token: SEKRET-1}}\nexecutionConfig: {url: 'https://api.example.com/'}"),
+		define(t, "name: named\ntype: http\nauthConfig: {type: bearer, config: {token: '{{env.TOKEN}}'}}\nexecutionConfig: {url: 'https://api.example.com/'}"),
+	}}
+	s := serve(t, options, service.Options{})
+	for _, path := range []string{"/tools/literal", "/organizations/acme/tools"} {
+		_, body := s.do(t, "GET", path, "", "")
+		require.NotContains(t, body, "SEKRET", path)
+		require.Contains(t, body, `"authConfig":{"type":"bearer","config":{"token":"[redacted]"}}`, path)
+	}
+	_, body := s.do(t, "GET", "/tools/named", "", "")
+	require.Contains(t, body, `"token":"{{env.TOKEN}}"`)
+	require.Equal(t, "SEKRET-1", options.Tools[0].AuthConfig.Config["token"], "the definition itself stays as it is")
+}
+
 func TestDetailsNameTheExecution(t *testing.T) {
 	s := serve(t, plainTools(t), service.Options{})
 	for _, tool := range []string{"echo", "fail"} {
@@ -226,6 +242,9 @@ func TestRateLimitSaysWhenToRetry(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
 	wait := response.Header.Get("Retry-After")
 	require.NotEmpty(t, wait)
+	require.Equal(t, "1", response.Header.Get("X-RateLimit-Limit"))
+	require.Equal(t, "0", response.Header.Get("X-RateLimit-Remaining"))
+	require.Equal(t, wait, response.Header.Get("X-RateLimit-Reset"))
 	require.Equal(t, refusal(429, "RATE_LIMITED", "Rate limit exceeded. Retry after "+wait+" seconds."), body)
 }
 
@@ -300,6 +319,9 @@ func TestBrowsersCantRunTools(t *testing.T) {
 			response, body := w.answer(t, "POST")
 			require.Equal(t, c.status, response.StatusCode, body)
 			requireDocumentHeader(t, response)
+			if strings.HasPrefix(c.name, "rebound") {
+				require.Contains(t, body, "start the service with --host NAME")
+			}
 		})
 	}
 }
@@ -341,11 +363,13 @@ func TestOptionsAreChecked(t *testing.T) {
 	require.NoError(t, err)
 	defer r.Close(t.Context())
 	for want, options := range map[string]service.Options{
-		"service: Options.Runner is missing":                                       {},
-		"service: Options.BodyBytes is negative; leave it zero for the default":    {Runner: r, BodyBytes: -1},
-		"service: Options.DrainTimeout is negative; leave it zero for the default": {Runner: r, DrainTimeout: -1},
-		"service: Options.Connections is negative; leave it zero for the default":  {Runner: r, Connections: -1},
-		"service: Options.ReadTimeout is shorter than ReadHeaderTimeout":           {Runner: r, ReadTimeout: 1, ReadHeaderTimeout: 2},
+		"service: Options.Runner is missing":                                                                                         {},
+		"service: Options.BodyBytes is negative; leave it zero for the default":                                                      {Runner: r, BodyBytes: -1},
+		"service: Options.DrainTimeout is negative; leave it zero for the default":                                                   {Runner: r, DrainTimeout: -1},
+		"service: Options.Connections is negative; leave it zero for the default":                                                    {Runner: r, Connections: -1},
+		`service: Options.Hosts (--host): "a.example:80" is not a name: write it as the Host header has it, without scheme and port`: {Runner: r, Hosts: []string{"::1", "a.example:80"}},
+		`service: Options.Hosts (--host): "" is not a name: write it as the Host header has it, without scheme and port`:             {Runner: r, Hosts: []string{""}},
+		"service: Options.ReadTimeout is shorter than ReadHeaderTimeout":                                                             {Runner: r, ReadTimeout: 1, ReadHeaderTimeout: 2},
 	} {
 		_, err := service.New(options)
 		require.EqualError(t, err, want)

@@ -80,6 +80,7 @@ func (s *Server) httpServer(ctx context.Context) *http.Server {
 // in the end.
 func (s *Server) drain() error {
 	s.draining.Store(true)
+	s.stopArrival()
 	s.log.Info("draining", slog.Int("running", s.runner.Running()), slog.Duration("timeout", s.opts.DrainTimeout))
 	patience, cancel := context.WithTimeout(context.Background(), s.opts.DrainTimeout)
 	defer cancel()

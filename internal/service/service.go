@@ -13,10 +13,13 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,7 +99,10 @@ type Server struct {
 	active   atomic.Int64 // connections between a request's header and the end of its answer
 	cut      atomic.Int64 // executions that the drain cancelled
 	hurry    chan struct{}
-	hurried  sync.Once
+
+	arriving    context.Context // ends when the drain begins: bodies on their way are given up
+	stopArrival context.CancelFunc
+	hurried     sync.Once
 }
 
 // New checks the options and returns a server. It opens nothing.
@@ -108,6 +114,7 @@ func New(opts Options) (*Server, error) {
 		opts: opts, runner: opts.Runner, log: opts.Logger,
 		hurry: make(chan struct{}),
 	}
+	s.arriving, s.stopArrival = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -140,6 +147,12 @@ func (o *Options) setDefaults() error {
 	}
 	if o.ReadTimeout < o.ReadHeaderTimeout {
 		return errors.New("service: Options.ReadTimeout is shorter than ReadHeaderTimeout")
+	}
+	for _, host := range o.Hosts {
+		_, err := netip.ParseAddr(host)
+		if host == "" || err != nil && strings.ContainsAny(host, ":/*[] ") {
+			return fmt.Errorf("service: Options.Hosts (--host): %q is not a name: write it as the Host header has it, without scheme and port", host)
+		}
 	}
 	return errors.Join(
 		setDefault("BodyBytes", &o.BodyBytes, DefaultBodyBytes),

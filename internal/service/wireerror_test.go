@@ -109,6 +109,21 @@ func TestErrorBeforeHandlerOnKeptConnection(t *testing.T) {
 	w.ended(t)
 }
 
+// A malformed request that was sent right behind a good one was there in time.
+func TestMalformedPipelinedRequestIsNotLate(t *testing.T) {
+	s := serve(t, plainTools(t), service.Options{})
+	for range 20 {
+		w := s.dial(t)
+		w.send(t, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nBAD\r\n\r\n")
+		response, _ := w.answer(t, "GET")
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		response, body := w.answer(t, "GET")
+		require.Equal(t, http.StatusBadRequest, response.StatusCode, body)
+		requireDocumentHeader(t, response)
+		w.ended(t)
+	}
+}
+
 func requireDocumentHeader(t testing.TB, response *http.Response) {
 	t.Helper()
 	require.Equal(t, "application/json; charset=utf-8", response.Header.Get("Content-Type"))

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMilliseconds(t *testing.T) {
+	const wrong = "is not a positive duration: write 5s, 250ms or a number of milliseconds"
+	for _, c := range []struct {
+		text string
+		want time.Duration
+		err  string
+	}{
+		{"5s", 5 * time.Second, ""},
+		{"250ms", 250 * time.Millisecond, ""},
+		{"250", 250 * time.Millisecond, ""},
+		{"9223372036853", 9223372036853 * time.Millisecond, ""},
+		{"9223372036854", 9223372036854 * time.Millisecond, ""},
+		{"9223372036855", 0, "9223372036855 is too long: at most 9223372036854 milliseconds"},
+		{"18446744073710", 0, "18446744073710 is too long: at most 9223372036854 milliseconds"}, // overflowed to 448 µs
+		{"99999999999999999999", 0, "99999999999999999999 is too long: at most 9223372036854 milliseconds"},
+		{"-99999999999999999999", 0, `"-99999999999999999999" ` + wrong},
+		{"0", 0, `"0" ` + wrong},
+		{"-1", 0, `"-1" ` + wrong},
+		{"-1s", 0, `"-1s" ` + wrong},
+		{"9999999h", 0, `"9999999h" ` + wrong},
+		{"", 0, `"" ` + wrong},
+		{"soon", 0, `"soon" ` + wrong},
+	} {
+		var m milliseconds
+		err := m.Set(c.text)
+		if c.err != "" {
+			require.EqualError(t, err, c.err)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, c.want, time.Duration(m))
+	}
+}
