@@ -26,8 +26,8 @@ const (
 
 var (
 	errPatternTooLong = errors.New("it has too many property escapes or operations on classes")
-	errProperty       = errors.New("Invalid property name")
-	errClass          = errors.New("Invalid character class")
+	errProperty       = errors.New("invalid property name")
+	errClass          = errors.New("invalid character class")
 	errSetStrings     = errors.New(`classes can't hold strings (\q{…} and properties of strings) in the sandbox`)
 )
 

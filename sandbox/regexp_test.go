@@ -18,7 +18,7 @@ import (
 // TestUnknownProperties pins where a property that doesn't exist is reported,
 // for every way a literal reaches the engine.
 func TestUnknownProperties(t *testing.T) {
-	const message = "Invalid regular expression: Invalid property name"
+	const message = "Invalid regular expression: invalid property name"
 	cases := []struct{ name, code, where string }{
 		{"", `return /\p{Foo}/u.exec("hello")`, "code:1:8"},
 		{"", "const a = 1;\nreturn [/a/, /x[^\\P{Foo}]/iu]", "code:2:14"},
@@ -37,7 +37,7 @@ func TestUnknownProperties(t *testing.T) {
 			require.Equal(t, errclass.SyntaxError, got.Reason, c.code[:min(len(c.code), 80)])
 			require.Equal(t, c.where+": "+message, got.Detail)
 		}
-		require.Equal(t, "SyntaxError: Invalid regular expression: Invalid property name (code:1:1)",
+		require.Equal(t, "SyntaxError: Invalid regular expression: invalid property name (code:1:1)",
 			failure(t, pool, code(`new RegExp("\\p{Foo}", "u")`)).Detail)
 		require.Equal(t, `["p"]`, value(t, pool, code(`return /\p{L}/u.exec("p{L}")`)))
 		require.Equal(t, `"a \\p{L} /\\p{L}/u"`, value(t, pool, code(`return "a \\p{L} /\\p{L}/u" // \p{`)))

@@ -68,7 +68,7 @@ func (r *patternReader) classSet() (set runeSet, negated bool, err error) {
 	return nil, false, errUnterminated
 }
 
-var errUnterminated = errors.New("Unterminated character class")
+var errUnterminated = errors.New("unterminated character class")
 
 func (r *patternReader) skip(text string) bool {
 	if !strings.HasPrefix(r.text[r.at:], text) {
@@ -94,7 +94,7 @@ func (r *patternReader) classRange() (runeSet, error) {
 		return nil, errClass
 	}
 	if first > last {
-		return nil, errors.New("Range out of order in character class")
+		return nil, errors.New("range out of order in character class")
 	}
 	return runeSet{{first, last}}, nil
 }
@@ -190,7 +190,7 @@ func (r *patternReader) escape() (runeSet, rune, error) {
 	return one(char)
 }
 
-var errEscape = errors.New("Invalid escape")
+var errEscape = errors.New("invalid escape")
 
 // hex reads that many hexadecimal digits.
 func (r *patternReader) hex(n int) (rune, bool) {
