@@ -67,6 +67,7 @@ type worker struct {
 	pool  *Pool  // inline: what a child does is what an inline pool does
 	size  uint64 // of its memory when it was ready, in bytes
 	limit int    // the memory limit that is set, in MiB
+	seq   uint64 // of the current job
 
 	most    atomic.Uint64 // bytes of memory that the job may reach; zero between jobs
 	watcher *time.Timer
@@ -175,7 +176,9 @@ func (w *worker) handle(payload []byte) (last bool, err error) {
 	}
 	w.limitMemory(o.limits.MemoryMB)
 	w.watch(o.limits.MemoryMB)
+	w.seq = o.seq
 	r := w.run(o, src)
+	r.seq = o.seq
 	w.unwatch()
 	endOver(w.size + uint64(o.limits.MemoryMB)<<20) // in one bite, between two looks
 	r.retire = r.retire || mapped() > w.size+grownBytes

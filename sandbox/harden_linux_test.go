@@ -38,6 +38,16 @@ func init() {
 		e.method(e.rt.GlobalObject(), "__probe", func(call goja.FunctionCall) goja.Value {
 			return e.rt.ToValue(probe(call.Argument(0).String()))
 		})
+		// What a program would send that has taken over its child.
+		e.method(e.rt.GlobalObject(), "__send", func(call goja.FunctionCall) goja.Value {
+			w := e.calls.(*worker)
+			lie := bytes.Clone(lies[call.Argument(0).String()])
+			if lie[4] == frameResult && lie[frameHead] == 0 { // else the number alone would give it away
+				lie[frameHead] = byte(w.seq)
+			}
+			_, err := w.link.w.Write(lie)
+			return e.rt.ToValue(err == nil)
+		})
 	}
 }
 

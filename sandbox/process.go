@@ -263,7 +263,7 @@ func (r *run) begin() error {
 		return err
 	}
 	o := order{
-		check: r.check, invoke: r.job.Invoke != nil, fetch: r.job.Fetch != nil, axios: r.job.Axios, key: r.job.Source.key(),
+		seq: r.seq(), check: r.check, invoke: r.job.Invoke != nil, fetch: r.job.Fetch != nil, axios: r.job.Axios, key: r.job.Source.key(),
 		limits: limits, parameters: r.job.Parameters, credentials: r.job.Credentials,
 	}
 	if r.limit > 0 {
@@ -473,8 +473,14 @@ func (r *run) awaitCalls(p *Pool) {
 	}
 }
 
+// seq numbers the jobs of a child.
+func (r *run) seq() uint64 { return uint64(r.child.runs) + 1 }
+
 // reported turns the child's report into the outcome.
 func (r *run) reported(p *report) ([]byte, *errclass.Error) {
+	if p.seq != r.seq() { // another job's, or an answer given twice
+		return nil, r.lost(errProtocol)
+	}
 	if !p.failed {
 		if err := r.checkValue(p.value); err != nil {
 			return nil, r.lost(err)

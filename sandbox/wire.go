@@ -198,9 +198,10 @@ func (s Source) key() sourceKey {
 
 // order is a job as it travels: the source as its key, callbacks as flags.
 type order struct {
-	check       bool // compile only
-	invoke      bool // tools.invoke is there
-	fetch       bool // fetch has a network
+	seq         uint64 // of the child's jobs; its report repeats it
+	check       bool   // compile only
+	invoke      bool   // tools.invoke is there
+	fetch       bool   // fetch has a network
 	axios       bool
 	key         sourceKey
 	remaining   time.Duration // until the deadline; zero without one
@@ -210,6 +211,7 @@ type order struct {
 }
 
 func (o *order) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, o.seq)
 	dst = appendBool(dst, o.check)
 	dst = appendBool(dst, o.invoke)
 	dst = appendBool(dst, o.fetch)
@@ -225,6 +227,7 @@ func (o *order) append(dst []byte) []byte {
 
 func parseOrder(payload []byte) (o order, err error) {
 	f := fields{rest: payload}
+	o.seq = f.uint()
 	o.check = f.byte() == 1
 	o.invoke = f.byte() == 1
 	o.fetch = f.byte() == 1
@@ -393,6 +396,7 @@ func parseAnswer(payload []byte) (id uint64, value []byte, failure *errclass.Err
 
 // report is how a job has ended in the child.
 type report struct {
+	seq    uint64
 	retire bool   // the child shouldn't be used again
 	value  []byte // after a success
 	failed bool
@@ -414,6 +418,7 @@ type report struct {
 }
 
 func (r *report) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, r.seq)
 	dst = appendBool(dst, r.retire)
 	dst = appendBool(dst, r.failed)
 	if !r.failed {
@@ -439,6 +444,7 @@ func (r *report) append(dst []byte) []byte {
 
 func parseReport(payload []byte) (r report, err error) {
 	f := fields{rest: payload}
+	r.seq = f.uint()
 	r.retire = f.byte() == 1
 	r.failed = f.byte() == 1
 	if !r.failed {

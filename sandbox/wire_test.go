@@ -26,11 +26,11 @@ func TestFrames(t *testing.T) {
 	var wire bytes.Buffer
 	l := newLink(&wire)
 	o := order{
-		check: true, invoke: true, fetch: true, key: Source{Code: "x"}.key(), remaining: 24 * time.Hour,
+		seq: 9, check: true, invoke: true, fetch: true, key: Source{Code: "x"}.key(), remaining: 24 * time.Hour,
 		limits: builtinLimits, parameters: []byte(`{"a":1}`), credentials: []byte(`{}`),
 	}
 	failed := report{
-		retire: true, failed: true, class: errclass.HTTPError, reason: errclass.Exception, detail: "d", origin: errclass.OriginCaller, hint: "h",
+		seq: 9, retire: true, failed: true, class: errclass.HTTPError, reason: errclass.Exception, detail: "d", origin: errclass.OriginCaller, hint: "h",
 		stack: []string{"a", "b"}, stopped: true, where: "w", cause: "c", call: 7,
 		retryable: true, retryAfter: 3, limit: 4, upstream: errclass.Upstream{Host: "h", Status: 500, Code: "c"},
 	}
