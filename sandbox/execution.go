@@ -39,7 +39,7 @@ type execution struct {
 	finished chan outcome  // receives one
 	gone     chan struct{} // closed when no goroutine is left
 	invokes  sync.WaitGroup
-	invoked  atomic.Bool // whether there was any tools.invoke
+	invoked  atomic.Bool // whether the host was called
 	state    atomic.Int32
 	engine   atomic.Pointer[goja.Runtime]
 	stopping atomic.Bool

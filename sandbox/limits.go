@@ -10,8 +10,9 @@ import (
 // one the value named here; a negative field is refused. Time is bounded by the
 // context of [Pool.Run].
 type Limits struct {
-	// MemoryMB is how much memory an execution may take, in MiB: the kernel ends
-	// its process at the cap. [Inline] can't enforce it. Defaults to 128.
+	// MemoryMB is how much memory an execution may take, in MiB. Its process looks
+	// every millisecond and ends over the cap; 64 MiB further out the kernel refuses
+	// more. [Inline] can't enforce it. Defaults to 128.
 	MemoryMB int
 	// OutputBytes is the size of the result's JSON text. Defaults to 10 MiB.
 	OutputBytes int

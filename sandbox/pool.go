@@ -13,8 +13,8 @@ import (
 	"github.com/almyty-inc/toolrun/errclass"
 )
 
-// grace is how long a program may go on after its deadline, and a tools.invoke
-// after the end of its execution, before they are left behind.
+// grace is how long a program may go on after its deadline, and a callback of the
+// embedder's after the end of its execution, before they are left behind.
 const grace = 50 * time.Millisecond
 
 // abandonedPerCPU bounds the executions left behind before new ones are refused.
@@ -234,7 +234,7 @@ func (p *Pool) leave(e any) {
 
 // Abandoned counts the executions that ended for their callers but still hold a
 // goroutine, and perhaps a CPU: programs inside a built-in function that nothing
-// can stop, and tools.invoke callbacks that ignore their context. Beyond four
+// can stop, and callbacks of the embedder's that ignore their context. Beyond four
 // per CPU, for longer than a moment, the pool refuses new executions.
 func (p *Pool) Abandoned() int { return int(p.abandoned.Load()) }
 

@@ -1,26 +1,28 @@
 // Package sandbox runs the JavaScript of tools: one execution, one fresh realm,
-// with limits on time, output and nesting, and with every failure as an
-// [*errclass.Error].
+// in a child process under hard limits on time, memory, output and nesting, and
+// with every failure as an [*errclass.Error].
 //
-// Start with [New], which gives a [Pool]; [Pool.Run] executes a [Job] and
-// [Pool.Check] only looks whether a [Source] parses. Inside, an execution goes
-// pool.go → execution.go → compile.go → realm.go → loop.go → failure.go; what the
-// realm offers beside the language starts in globals.go and prelude.go.
+// Put [Init] first in main. Start with [New], which gives a [Pool]; [Pool.Run]
+// executes a [Job] and [Pool.Check] only looks whether a [Source] parses. An
+// execution goes from the host (pool.go → children.go → process.go) by frames
+// (wire.go) to a child (child.go, walled in by harden_linux.go), which does what an
+// inline pool does in its own process: execution.go → compile.go → realm.go →
+// loop.go → failure.go. What the realm offers beside the language starts in
+// globals.go and prelude.go.
 //
 // A source is the body of an async function with parameters, credentials,
 // require and tools in scope, or, where it has a default export, a module whose
 // default export is called with (parameters, {credentials, tools}). TypeScript is
 // accepted. The realm has the language as goja and esbuild give it and the
-// built-ins that they lack, and of the Web
-// APIs: console, timers, queueMicrotask, fetch with Headers, Request, Response and
-// FormData, Blob and File, URL and URLSearchParams, AbortController and
-// AbortSignal, Event and EventTarget, DOMException, TextEncoder and TextDecoder,
-// atob, btoa, structuredClone, crypto (random values, digests, HMAC), performance
-// and self. They follow their standards; where they don't, the field or the file
-// that makes them says so (globals.go, prelude). Of node there are Buffer
-// and a few modules to require (modules.go). It has no file or process, and no
-// network but what [Job.Fetch] gives it. What a source imports is bundled before it
-// runs, see [Source.Dir].
+// built-ins that they lack, and of the Web APIs: console, timers, queueMicrotask,
+// fetch with Headers, Request, Response and FormData, Blob and File, URL and
+// URLSearchParams, AbortController and AbortSignal, Event and EventTarget,
+// DOMException, TextEncoder and TextDecoder, atob, btoa, structuredClone, crypto
+// (random values, digests, HMAC), performance and self. They follow their
+// standards; where they don't, the field or the file that makes them says so. Of
+// node there are Buffer and a few modules to require (modules.go). It has no file
+// or process, and no network but what [Job.Fetch] gives it. What a source imports
+// is bundled before it runs, see [Source.Dir].
 //
 // What a program does that nobody awaits: a promise that rejects without a
 // handler leaves the result as it is and a line at level "error" in the logs;
@@ -40,9 +42,10 @@ type Isolation string
 
 // Process runs each program in a child process of the same binary: warm, one
 // execution at a time, each in a fresh realm. At the deadline the child is asked
-// to stop and killed 50 ms later; the kernel caps its memory; it has no files, no
+// to stop and killed 50 ms later; its memory is capped; it has no files, no
 // network, no environment and no other process (see [Pool.Hardening]). It needs
-// [Init], and a Unix; the walls are Linux's.
+// [Init], and a Unix; the walls are Linux's: elsewhere a child is a process that can
+// be killed, and no more.
 const Process Isolation = "process"
 
 // Inline runs a program in the host's own process. Its limits are soft: time is
