@@ -692,3 +692,28 @@ func TestNegativeTimeout(t *testing.T) {
 	r := newRunner(t, runner.Options{Tools: []*runner.Definition{script("js", "return 1")}})
 	require.Contains(t, rejection(t, r, runner.Request{Tool: "js", Timeout: -1}).Message, "timeout is negative")
 }
+
+// A full queue in front of the sandbox's processes turns a request away as a full
+// queue of the runner's does.
+func TestSandboxQueueIsFull(t *testing.T) {
+	r := newRunner(t, runner.Options{
+		Tools:   []*runner.Definition{script("wait", "await new Promise((r) => setTimeout(r, 60_000))")},
+		Sandbox: sandbox.Options{Children: 1, Queue: 1},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	full := make(chan *errclass.APIError, 3)
+	for range 3 { // one runs, one waits
+		wg.Go(func() {
+			_, err := r.Execute(ctx, runner.Request{Tool: "wait"})
+			if turnedAway, ok := errors.AsType[*errclass.APIError](err); ok {
+				full <- turnedAway
+			}
+		})
+	}
+	turnedAway := <-full
+	require.Equal(t, errclass.CodeUnavailable, turnedAway.Code)
+	require.Equal(t, time.Second, turnedAway.RetryAfter)
+}
