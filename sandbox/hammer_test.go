@@ -84,7 +84,7 @@ func FuzzRun(f *testing.F) {
 		if len(text) > 2000 { // the engine's own excesses are not what this is about
 			return
 		}
-		pool, err := sandbox.New(sandbox.Options{})
+		pool, err := sandbox.New(sandbox.Options{Isolation: sandbox.Inline}) // where the fuzzer sees what is covered
 		require.NoError(t, err)
 		defer func() { _ = pool.Close() }()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
