@@ -12,6 +12,7 @@ import (
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/internal/expression"
+	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
 
 // Auth is the authConfig of a definition: how requests are authenticated.
@@ -105,7 +106,7 @@ func (c *compiler) apiKeyPlace(t *authTemplate, a *Auth) {
 func (c *compiler) authText(a *Auth, name string, required bool) *expression.Template {
 	pointer := "/authConfig/config/" + name
 	v, set := a.Config[name]
-	text, ok := scalarText(v)
+	text, ok := strictjson.ScalarText(v)
 	switch {
 	case !set && required:
 		c.fault(pointer, "is required")

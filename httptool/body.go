@@ -180,7 +180,7 @@ func (t *bodyTemplate) multipart(s *expression.Scope, h http.Header) ([]byte, er
 			if v == nil { // left out, as in the other form
 				continue
 			}
-			text, ok := scalarText(v)
+			text, ok := strictjson.ScalarText(v)
 			if !ok {
 				return nil, badInput("%s: a form takes strings, numbers, booleans and arrays of these", f.name)
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/almyty-inc/toolrun/internal/redact"
+	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
 
 // plain is a placeholder that holds no text of its own.
@@ -21,7 +22,7 @@ const minPiece = 8
 func (a *Auth) Literals() []string {
 	var found []string
 	for _, name := range a.secretFields() {
-		text, ok := scalarText(a.Config[name])
+		text, ok := strictjson.ScalarText(a.Config[name])
 		if !ok {
 			continue
 		}
@@ -47,7 +48,7 @@ func (a *Auth) Redacted() *Auth {
 	}
 	shown := &Auth{Type: a.Type, Config: maps.Clone(a.Config)}
 	for _, name := range a.secretFields() {
-		text, ok := scalarText(a.Config[name])
+		text, ok := strictjson.ScalarText(a.Config[name])
 		if !ok || strings.Trim(plain.ReplaceAllString(text, ""), " :") != "" {
 			shown.Config[name] = redact.Marker
 		}
@@ -65,7 +66,7 @@ func (a *Auth) secretFields() []string {
 		case "name", "in":
 			return true
 		case "username": // with no password it is the key, as Stripe has it
-			password, _ := scalarText(a.Config["password"])
+			password, _ := strictjson.ScalarText(a.Config["password"])
 			return password != ""
 		}
 		return false

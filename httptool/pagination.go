@@ -8,6 +8,7 @@ import (
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/internal/expression"
+	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
 
 // Pagination says how further pages of a list are asked for. The result is the
@@ -206,7 +207,7 @@ func (l *listing) afterCursor(req *request, body any) (*request, *errclass.Error
 	if !found || v == nil || v == false || v == "" {
 		return nil, nil
 	}
-	cursor, ok := scalarText(v)
+	cursor, ok := strictjson.ScalarText(v)
 	if !ok {
 		return nil, errclass.Newf(errclass.InvalidResponse, errclass.NoData, "the cursor at %s is no text", l.pages.cursor)
 	}

@@ -1,7 +1,6 @@
 package httptool
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"net/textproto"
@@ -146,7 +145,7 @@ func (c *compiler) headers(headers map[string]any) []header {
 			continue
 		}
 		seen[canonical] = name
-		text, ok := scalarText(headers[name])
+		text, ok := strictjson.ScalarText(headers[name])
 		if !ok {
 			c.fault(pointer, "must be a string, number or boolean")
 			continue
@@ -189,24 +188,10 @@ func (c *compiler) fields(pointer string, values map[string]any) []field {
 
 func flat(v any) bool {
 	if array, ok := v.([]any); ok {
-		return !slices.ContainsFunc(array, func(e any) bool { _, ok := scalarText(e); return !ok && e != nil })
+		return !slices.ContainsFunc(array, func(e any) bool { _, ok := strictjson.ScalarText(e); return !ok && e != nil })
 	}
-	_, ok := scalarText(v)
+	_, ok := strictjson.ScalarText(v)
 	return ok || v == nil
-}
-
-// scalarText is a string, number or boolean as text.
-func scalarText(v any) (string, bool) {
-	switch v := v.(type) {
-	case string:
-		return v, true
-	case nil, []any, map[string]any:
-		return "", false
-	case json.Number:
-		return v.String(), true
-	}
-	text, err := strictjson.Marshal(v)
-	return string(text), err == nil && len(text) > 0 && text[0] != '[' && text[0] != '{' && text[0] != '"'
 }
 
 // appendFields appends name=value pairs to an encoded query.
@@ -241,7 +226,7 @@ func appendPair(b []byte, name string, v any) ([]byte, error) {
 		if v == nil {
 			continue
 		}
-		text, ok := scalarText(v)
+		text, ok := strictjson.ScalarText(v)
 		if !ok {
 			return nil, badInput("%s: a query or form takes strings, numbers, booleans and arrays of these; use json(x) for anything else", name)
 		}

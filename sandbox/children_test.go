@@ -88,3 +88,27 @@ func TestMissingLayer(t *testing.T) {
 		require.EqualError(t, err, test.want)
 	}
 }
+
+// TestChildrenAreRecycled: after enough executions another process takes over.
+func TestChildrenAreRecycled(t *testing.T) {
+	p := newChildPool(t, Options{Children: 1})
+	ids := map[int]int{}
+	for range 2*maxRuns + 2 { // more than a child and a spare may run together
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		job := &Job{Source: Source{Code: "return 1"}, Limits: builtinLimits}
+		c, release, err := p.children.acquire(ctx, job)
+		require.NoError(t, err)
+		r := newRun(ctx, job, false)
+		r.child = c
+		value, failure := r.execute()
+		require.Nil(t, failure)
+		require.Equal(t, "1", string(value))
+		require.True(t, r.clean)
+		ids[c.process.Pid]++
+		release(true)
+		cancel()
+	}
+	for id, runs := range ids {
+		require.LessOrEqual(t, runs, maxRuns, id)
+	}
+}

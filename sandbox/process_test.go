@@ -214,19 +214,13 @@ func TestOrganizationsTakeTurns(t *testing.T) {
 	for range 3 {
 		releases = append(releases, occupy(t, pool, "flood"))
 	}
-	flooded := make(chan struct{})
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		defer close(flooded)
-		job := code("return 1")
-		job.Organization = "flood"
-		_, _ = pool.Run(ctx, job)
-	}()
 	job := code("return 2")
+	job.Organization = "flood"
+	_, got := runFor(t, pool, job, 100*time.Millisecond)
+	require.NotNil(t, got, "three of four are its share")
+	require.Equal(t, errclass.Queue, got.Reason)
 	job.Organization = "other"
 	require.Equal(t, "2", value(t, pool, job), "one child is left for others")
-	cancel()
-	<-flooded
 	for _, release := range releases {
 		release()
 	}
@@ -298,16 +292,6 @@ func TestProcessHammer(t *testing.T) {
 	}
 	wg.Wait()
 	require.Zero(t, wrong.Load())
-}
-
-// TestChildrenAreRecycled: after enough executions a child is replaced.
-func TestChildrenAreRecycled(t *testing.T) {
-	pool := newProcessPool(t, sandbox.Options{Children: 1})
-	for i := range 2100 {
-		job := code("return parameters.n")
-		job.Parameters = fmt.Appendf(nil, `{"n":%d}`, i)
-		require.Equal(t, fmt.Sprint(i), value(t, pool, job))
-	}
 }
 
 func TestHardening(t *testing.T) {

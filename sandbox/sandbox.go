@@ -4,7 +4,7 @@
 //
 // Put [Init] first in main. Start with [New], which gives a [Pool]; [Pool.Run]
 // executes a [Job] and [Pool.Check] only looks whether a [Source] parses. An
-// execution goes from the host (pool.go → children.go → process.go) by frames
+// execution goes from the host (pool.go → children.go → run.go → verdict.go) by frames
 // (wire.go) to a child (child.go, walled in by harden_linux.go), which does what an
 // inline pool does in its own process: execution.go → compile.go → realm.go →
 // loop.go → failure.go. What the realm offers beside the language starts in

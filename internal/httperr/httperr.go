@@ -3,7 +3,6 @@
 package httperr
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -94,7 +93,7 @@ func messageWithin(v any, depth int) string {
 	case nil, bool:
 		return ""
 	}
-	text, _ := scalarText(v)
+	text, _ := strictjson.ScalarText(v)
 	return text
 }
 
@@ -107,7 +106,7 @@ func Code(v any) string {
 	}
 	extensions, _ := inner["extensions"].(map[string]any)
 	for _, candidate := range []any{extensions["code"], inner["code"], inner["type"], object["code"], object["error_code"], object["errorCode"]} {
-		if text, ok := scalarText(candidate); ok && text != "" {
+		if text, ok := strictjson.ScalarText(candidate); ok && text != "" {
 			return text
 		}
 	}
@@ -115,18 +114,4 @@ func Code(v any) string {
 		return text
 	}
 	return ""
-}
-
-// scalarText is a string, number or boolean as text.
-func scalarText(v any) (string, bool) {
-	switch v := v.(type) {
-	case string:
-		return v, true
-	case nil, []any, map[string]any:
-		return "", false
-	case json.Number:
-		return v.String(), true
-	}
-	text, err := strictjson.Marshal(v)
-	return string(text), err == nil && len(text) > 0 && text[0] != '[' && text[0] != '{' && text[0] != '"'
 }

@@ -101,3 +101,16 @@ func explainMarshal(err error) error {
 	}
 	return e
 }
+
+// ScalarText is a string, number or boolean, as [Decode] gives it, as text; false
+// for anything else.
+func ScalarText(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case nil, []any, map[string]any:
+		return "", false
+	}
+	text, err := Marshal(v)
+	return string(text), err == nil && len(text) > 0 && text[0] != '[' && text[0] != '{' && text[0] != '"'
+}
