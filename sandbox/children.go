@@ -207,7 +207,7 @@ func (p *children) drop(c *child) {
 func (p *children) give(c *child) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.runs >= maxRuns || len(p.idle) >= p.size {
+	if c.runs >= maxRuns || len(p.idle) > p.size { // a spare may lie beside as many as run at once
 		p.drop(c)
 		p.refill()
 		return

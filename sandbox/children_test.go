@@ -112,3 +112,25 @@ func TestChildrenAreRecycled(t *testing.T) {
 		require.LessOrEqual(t, runs, maxRuns, id)
 	}
 }
+
+// TestChildrenStay: executions one after the other need a child and a spare, also
+// where only one may run at once.
+func TestChildrenStay(t *testing.T) {
+	p := newChildPool(t, Options{Children: 1})
+	started := 0
+	p.children.mu.Lock()
+	p.children.start = func() (*child, error) {
+		p.children.mu.Lock()
+		started++
+		p.children.mu.Unlock()
+		return startChild()
+	}
+	p.children.mu.Unlock()
+	for range 100 {
+		_, err := p.Run(t.Context(), Job{Source: Source{Code: "return 1"}})
+		require.NoError(t, err)
+	}
+	p.children.mu.Lock()
+	defer p.children.mu.Unlock()
+	require.LessOrEqual(t, started, 1)
+}
