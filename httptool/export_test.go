@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/almyty-inc/toolrun/internal/httperr"
@@ -25,6 +26,23 @@ func RecordingTransport(p Policy, r *net.Resolver, dialled func(string)) (*Trans
 func LoopbackTransport(p Policy, r *net.Resolver, config *tls.Config) (*Transport, error) {
 	return newTransport(p, network{resolver: r, tls: config, dialLimit: 2 * time.Second})
 }
+
+// QuickTransport has breakers that let a request through sooner, and room for conns
+// connections.
+func QuickTransport(p Policy, openFor, patient time.Duration, conns int) (*Transport, error) {
+	return newTransport(p, network{openFor: openFor, patient: patient, conns: conns, dialLimit: time.Second})
+}
+
+// BreakersLeft asks for n breakers of different origins and returns how many there
+// are in the end.
+func BreakersLeft(t *Transport, n int) int {
+	for i := range n {
+		t.breakers.of(breakerKey{"", strconv.Itoa(i)}, time.Unix(int64(i), 0))
+	}
+	return len(t.breakers.all)
+}
+
+const MaxBreakers = maxBreakers
 
 var (
 	RetryAfter = httperr.RetryAfter

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/internal/weburl"
 )
 
 // Policy says which addresses tools may reach. Its zero value reaches nothing.
@@ -151,6 +152,9 @@ func parseRule(entry string) (rule, error) {
 	if err != nil {
 		return rule{}, err
 	}
+	if addr, err := netip.ParseAddr(host); err == nil { // written in other numbers
+		return rule{network: netip.PrefixFrom(addr, addr.BitLen()), port: port}, nil
+	}
 	return rule{host: host, port: port}, nil
 }
 
@@ -219,8 +223,8 @@ func parseNetwork(text string) (netip.Prefix, error) {
 
 // normalHost returns the form of a host that is compared and dialled: mapped to
 // ASCII as net/http does it before it dials, lower case, without the root's
-// dot. It refuses what resolvers disagree about: numbers that some take for an
-// IPv4 address (127.1, 2130706433, 0x7f.1, 0177.0.0.1).
+// dot. Numbers become the address that clients take them for (127.1, 2130706433,
+// 0x7f.1, 0177.0.0.1), whatever the resolver would make of them.
 func normalHost(host string) (string, error) {
 	if host == "" {
 		return "", errors.New("names no host")
@@ -242,13 +246,17 @@ func normalHost(host string) (string, error) {
 	if ascii == "" || len(ascii) > 253 || strings.Contains(ascii, "..") || ascii[0] == '.' {
 		return "", errors.New("is not a valid host name")
 	}
-	if addr, err := netip.ParseAddr(ascii); err == nil {
+	if addr, err := netip.ParseAddr(ascii); err == nil { // mapped to ASCII, it is one
 		return addr.Unmap().String(), nil
 	}
-	if endsInNumber(ascii) {
-		return "", errors.New("is an address in ambiguous notation; write it with four decimal numbers")
+	addr, numeric, ok := weburl.IPv4(ascii)
+	switch {
+	case !numeric:
+		return ascii, nil
+	case !ok:
+		return "", errors.New("ends in a number and is no address; write one with four decimal numbers")
 	}
-	return ascii, nil
+	return addr.String(), nil
 }
 
 // asciiHost maps as net/http does: ASCII names pass as they are.
@@ -259,15 +267,6 @@ func asciiHost(host string) (string, error) {
 		}
 	}
 	return host, nil
-}
-
-// endsInNumber is the URL standard's test for a host that means an IPv4 address.
-func endsInNumber(host string) bool {
-	last := host[strings.LastIndexByte(host, '.')+1:]
-	if strings.HasPrefix(last, "0x") {
-		return strings.Trim(last[2:], "0123456789abcdef") == ""
-	}
-	return strings.Trim(last, "0123456789") == ""
 }
 
 var (

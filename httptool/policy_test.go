@@ -78,7 +78,7 @@ func TestPublicPolicy(t *testing.T) {
 		http://[fdff:ffff::1] http://[fd00:ec2::254] http://[fd20:ce::254] http://[fe80::1] http://[febf::1] http://[fec0::1] http://[ff02::1]
 		http://[5f00::1] http://[1::1] http://[4000::1] http://[fe80::1%25eth0] http://[2606:2800:220:1::1%25eth0]
 		http://127.1 http://127.0.1 http://2130706433 http://0x7f000001 http://0x7f.1 http://0x7f.0.0.1 http://0177.0.0.1 http://017700000001
-		http://127.0.0.1. http://127.0.0.01 http://0300.0250.0.1 http://1.2.3 http://8.8.8.8.8 http://0x http://foo.0x1 http://foo.1
+		http://127.0.0.1. http://127.0.0.01 http://0300.0250.0.1 http://8.8.8.8.8 http://256.1 http://4294967296 http://08.8.8.8 http://0xa9fea9fe http://0251.254.169.254 http://169.16689662 http://2852039166. http://0x http://foo.0x1 http://foo.1
 		http://127.0.0.1:80 http://127.0.0.1:8080 http://１２７.０.０.１ http://127。0。0。1 http://127．0．0．1 http://①②⑦.⓪.⓪.①
 		http://user@93.184.216.34 http://user:pw@public.test http://@public.test
 		ftp://public.test file:///etc/passwd gopher://public.test unix:///run/docker.sock ws://public.test javascript:1 data:,x
@@ -102,6 +102,7 @@ func TestPublicPolicy(t *testing.T) {
 		"http://public.test": "93.184.216.34:80", "https://public.test:8443/x?y": "93.184.216.34:8443", "HTTP://PUBLIC.test.": "93.184.216.34:80",
 		"http://public6.test": "[2606:2800:220:1::1]:80", "http://mixed.test": "93.184.216.34:80", "http://mixed2.test": "93.184.216.34:80",
 		"http://rebind.test": "93.184.216.34:80", "http://ｐｕｂｌｉｃ.test": "93.184.216.34:80", "http://８.8.8.8": "8.8.8.8:80",
+		"http://1.2.3": "1.2.0.3:80", "http://134744072": "8.8.8.8:80", "http://0x08.010.2056:8080": "8.8.8.8:8080", "http://８.8.2056.": "8.8.8.8:80",
 	}
 	for _, address := range block {
 		t.Run(address, func(t *testing.T) {
@@ -248,8 +249,8 @@ func TestPolicyFaults(t *testing.T) {
 	for entry, want := range map[string]string{
 		"": "is empty", "http://x.test": "without a scheme", "*.test": "wildcards", "10.0.0.0/33": "not a valid network", "10.0.0.1/8": "write 10.0.0.0/8",
 		"x.test:0": "1 to 65535", "x.test:65536": "1 to 65535", "x.test:http": "1 to 65535", "[::1": "closing bracket", "[x]:80": "in brackets",
-		"[::1]80": "may follow", "127.1": "ambiguous", "0x7f.1": "ambiguous", "a b": "must be a host", "fe80::1%eth0": "zone", "::1:80:": "not a valid address",
-		":80": "names no host", "u@x.test": "must be a host", "/8": "not a valid network", "::ffff:0:0/90": "mixes", "x..test": "not a valid host name", "2130706433": "ambiguous",
+		"[::1]80": "may follow", "127.256.1": "no address", "a b": "must be a host", "fe80::1%eth0": "zone", "::1:80:": "not a valid address",
+		":80": "names no host", "u@x.test": "must be a host", "/8": "not a valid network", "::ffff:0:0/90": "mixes", "x..test": "not a valid host name", "4294967296": "no address",
 	} {
 		_, err := httptool.NewTransport(httptool.Policy{Allow: []string{"ok.test", entry}})
 		require.ErrorContains(t, err, want, entry)

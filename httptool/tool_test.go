@@ -213,7 +213,7 @@ func TestFaultsOfDefinitions(t *testing.T) {
 		{httptool.Config{URL: "ftp://h.test"}, nil, "/url", "http://"},
 		{httptool.Config{URL: "http://"}, nil, "/url", "host"},
 		{httptool.Config{URL: "http://u:p@h.test"}, nil, "/url", "user name"},
-		{httptool.Config{URL: "http://127.1/"}, nil, "/url", "ambiguous"},
+		{httptool.Config{URL: "http://127.256.1/"}, nil, "/url", "ends in a number"},
 		{httptool.Config{URL: "http://h.test/#x"}, nil, "/url", "fragment"},
 		{httptool.Config{URL: "http://h.test/../x"}, nil, "/url", "segment"},
 		{httptool.Config{URL: "http://{{parameters.h}}/"}, nil, "/url", "only env and credentials"},

@@ -1,6 +1,7 @@
 package httptool
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,6 +23,7 @@ const (
 	tlsTimeout          = 10 * time.Second
 	idleTimeout         = 90 * time.Second
 	maxHeaderBytes      = 64 << 10
+	maxConns            = 2048
 	maxConnsPerHost     = 256
 	maxIdleConnsPerHost = 64
 	maxIdleConns        = 512
@@ -31,8 +33,15 @@ const (
 // what its [Policy] allows and nothing else. It speaks HTTP/1.1 and HTTP/2 over
 // TCP, never through a proxy, and inflates gzip. Resolving and connecting may
 // take 10 seconds, and so may the TLS handshake; a response's header section may
-// have 64 KiB. At most 256 connections a host are open at a time, further
-// requests wait for one.
+// have 64 KiB. At most 256 connections a host, and 2048 in all, are open at a
+// time, further requests wait for one.
+//
+// Each origin has a circuit breaker: it opens after 5 failures in a row that
+// speak of a bad upstream (no connection, no answer in time, a body that breaks
+// off, a 5xx but 501) if they are half of the last 30 seconds' requests, refuses
+// requests for 15 seconds at once ([errclass.CircuitOpen]), and lets one through
+// then, which decides. A 4xx, a caller who goes away and a deadline of less than a
+// second count for nothing. See [WithOrganization] for whom a breaker is.
 //
 // A refused request fails with an [*errclass.Error] of class
 // [errclass.RequestBlocked], also beneath the errors of an [http.Client]. A
@@ -40,8 +49,9 @@ const (
 //
 // A Transport is safe for concurrent use.
 type Transport struct {
-	policy *policy
-	base   *http.Transport
+	policy   *policy
+	base     *http.Transport
+	breakers *breakers
 }
 
 // NewTransport returns a transport for the policy. It fails if an entry of the
@@ -56,6 +66,9 @@ type network struct {
 	tls       *tls.Config
 	connect   func(address string) error // called before an allowed address is dialled
 	dialLimit time.Duration
+	conns     int           // in all
+	openFor   time.Duration // of a breaker
+	patient   time.Duration
 }
 
 func newTransport(p Policy, n network) (*Transport, error) {
@@ -64,7 +77,7 @@ func newTransport(p Policy, n network) (*Transport, error) {
 		return nil, err
 	}
 	d := &guardedDialer{policy: compiled, network: n}
-	return &Transport{policy: compiled, base: &http.Transport{
+	base := &http.Transport{
 		Proxy:                  nil, // the environment's proxy would be what is dialled and judged
 		DialContext:            d.dial,
 		TLSClientConfig:        n.tls,
@@ -76,7 +89,9 @@ func newTransport(p Policy, n network) (*Transport, error) {
 		MaxIdleConnsPerHost:    maxIdleConnsPerHost,
 		MaxIdleConns:           maxIdleConns,
 		IdleConnTimeout:        idleTimeout,
-	}}, nil
+	}
+	d.open = connections{slots: make(chan struct{}, cmp.Or(n.conns, maxConns)), makeRoom: base.CloseIdleConnections}
+	return &Transport{policy: compiled, base: base, breakers: newBreakers(n)}, nil
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -87,8 +102,31 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return t.base.RoundTrip(req)
+	return t.breakers.roundTrip(t.base, plainHost(req))
 }
+
+// plainHost is the request with a host in other numbers (2130706433, 0x7f.1)
+// written as the address that they mean.
+func plainHost(req *http.Request) *http.Request {
+	host := req.URL.Hostname()
+	if last := host[len(host)-1]; last >= 'g' && last < 0x80 { // a name, with no number at its end
+		return req
+	}
+	name, err := normalHost(host)
+	addr, notAddr := netip.ParseAddr(name)
+	if err != nil || notAddr != nil || !addr.Is4() || name == host {
+		return req
+	}
+	plain := req.Clone(req.Context())
+	plain.Host, plain.URL.Host = "", name
+	if port := req.URL.Port(); port != "" {
+		plain.URL.Host = net.JoinHostPort(name, port)
+	}
+	return plain
+}
+
+// Breakers lists the circuit breakers that aren't closed, sorted by origin.
+func (t *Transport) Breakers() []Breaker { return t.breakers.list() }
 
 // CloseIdleConnections closes connections that carry no request right now.
 func (t *Transport) CloseIdleConnections() { t.base.CloseIdleConnections() }
@@ -148,6 +186,7 @@ func isControlOrBackslash(r rune) bool { return r < ' ' || r == 0x7f || r == '\\
 type guardedDialer struct {
 	policy  *policy
 	network network
+	open    connections
 }
 
 // dial resolves and connects; the policy is asked about each address right
@@ -162,9 +201,9 @@ func (d *guardedDialer) dial(ctx context.Context, network, address string) (net.
 	if !ok || err != nil {
 		return nil, refuseURL("the URL's host is not valid")
 	}
-	limit := d.network.dialLimit
-	if limit == 0 {
-		limit = dialTimeout
+	limit := cmp.Or(d.network.dialLimit, dialTimeout)
+	if err := d.open.take(ctx, displayHost(name, port), limit); err != nil {
+		return nil, err
 	}
 	var permitted atomic.Bool // one of the addresses at least
 	dialer := net.Dialer{
@@ -183,9 +222,10 @@ func (d *guardedDialer) dial(ctx context.Context, network, address string) (net.
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(dialHost(name, host), digits))
 	if err != nil {
+		d.open.give()
 		return nil, d.explain(ctx, err, displayHost(name, port), limit, permitted.Load())
 	}
-	return conn, nil
+	return &countedConn{Conn: conn, give: d.open.give}, nil
 }
 
 // dialHost keeps the root's dot of a name, which turns off search domains.

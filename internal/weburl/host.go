@@ -36,10 +36,22 @@ func parseHost(input string, opaque bool) (string, bool) {
 	if !ok || ascii == "" || strings.ContainsAny(ascii, forbiddenInDomain) || strings.ContainsFunc(ascii, isControl) {
 		return "", false
 	}
-	if endsInNumber(ascii) {
-		return parseIPv4(ascii)
+	if address, numeric, ok := IPv4(ascii); numeric {
+		return address.String(), ok
 	}
 	return ascii, true
+}
+
+// IPv4 reads a host in ASCII as clients do whose last part is a number: of one to
+// four parts in decimal, octal (0177) or hexadecimal (0x7f), the last of which
+// fills what the others leave (https://url.spec.whatwg.org/#concept-ipv4-parser).
+// numeric is false for a name; ok is false for a number that is no address.
+func IPv4(host string) (address netip.Addr, numeric, ok bool) {
+	if !endsInNumber(host) {
+		return netip.Addr{}, false, false
+	}
+	address, ok = parseIPv4(host)
+	return address, true, ok
 }
 
 // maxDomain bounds names with other characters than ASCII, in bytes: their encoding
@@ -110,30 +122,30 @@ func ipv4Number(text string) (uint64, bool) {
 	return n, true
 }
 
-func parseIPv4(host string) (string, bool) {
+func parseIPv4(host string) (netip.Addr, bool) {
 	parts := strings.Split(strings.TrimSuffix(host, "."), ".")
 	if len(parts) > 4 {
-		return "", false
+		return netip.Addr{}, false
 	}
 	var address uint64
 	for i, part := range parts {
 		n, ok := ipv4Number(part)
 		if !ok {
-			return "", false
+			return netip.Addr{}, false
 		}
 		if i < len(parts)-1 {
 			if n > 255 {
-				return "", false
+				return netip.Addr{}, false
 			}
 			address |= n << (8 * (3 - i))
 			continue
 		}
 		if n >= 1<<(8*(5-len(parts))) {
-			return "", false
+			return netip.Addr{}, false
 		}
 		address |= n
 	}
-	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}).String(), true
+	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}), true
 }
 
 func parseIPv6(text string) (string, bool) {
