@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/httptool"
 	"github.com/almyty-inc/toolrun/internal/schema"
 	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
@@ -91,7 +92,7 @@ func (x *execution) execute(ctx context.Context, id string, parameters []byte) (
 	if value, ok := x.cached(); ok {
 		return x.finishCached(ctx, value), nil
 	}
-	out, err := x.run(ctx)
+	out, err := x.run(x.onBehalf(ctx))
 	if full, ok := err.(*errclass.APIError); ok { // the sandbox's queue is; what lies deeper is a tool's failure
 		return nil, full
 	}
@@ -237,6 +238,14 @@ func queueFailure(err error) error {
 		return errclass.New(errclass.Timeout, errclass.Queue, "no free slot").WithCause(err)
 	}
 	return err
+}
+
+// onBehalf gives the organization circuit breakers of its own.
+func (x *execution) onBehalf(ctx context.Context) context.Context {
+	if x.organization == "" {
+		return ctx
+	}
+	return httptool.WithOrganization(ctx, x.organization)
 }
 
 // run hands over to the executor and turns a panic in it into an error.

@@ -300,6 +300,15 @@ func (r *Runner) Needs(organization, id string) (env, credentials []string, err 
 // nested ones not.
 func (r *Runner) Running() int { return int(r.running.Load()) }
 
+// Breakers lists the circuit breakers of upstream origins that aren't closed,
+// sorted by origin; none with [Options.Transport].
+func (r *Runner) Breakers() []httptool.Breaker {
+	if r.guarded == nil {
+		return nil
+	}
+	return r.guarded.Breakers()
+}
+
 // errShutdown ends executions that outlast a soft stop.
 var errShutdown = errclass.New(errclass.Cancelled, errclass.Shutdown, "the service is shutting down")
 

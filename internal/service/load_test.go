@@ -22,8 +22,9 @@ import (
 	"github.com/almyty-inc/toolrun/runner"
 )
 
-// loadTool is a tool of the load test and the class it must give; empty for a
-// success, whose result must be the number that the caller sent.
+// loadTool is a tool of the load test and the class it must give, unless the
+// breaker of its upstream has opened; empty for a success, whose result must be the
+// number that the caller sent.
 type loadTool struct{ name, class, yaml string }
 
 // misbehaving serves the upstreams of the load test. Each kind has an origin of
@@ -219,7 +220,8 @@ func (s *standalone) executeOne(tool loadTool, number string) string {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Sprintf("status %d: %s", response.StatusCode, body)
 	}
-	if class := response.Header.Get("X-Tool-Error-Class"); class != tool.class {
+	opened := tool.class != "" && response.Header.Get("X-Tool-Error-Reason") == "circuit_open"
+	if class := response.Header.Get("X-Tool-Error-Class"); class != tool.class && !opened {
 		return fmt.Sprintf("class %q: %s", class, body)
 	}
 	var outcome struct {

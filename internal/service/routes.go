@@ -29,6 +29,7 @@ func (s *Server) routes() http.Handler {
 		"/tools/{id}":                         s.showTool,
 		"/healthz":                            s.health,
 		"/readyz":                             s.ready,
+		"/metrics":                            metrics(s.runner).ServeHTTP,
 	} {
 		mux.Get(pattern, handler)
 		mux.Head(pattern, handler) // net/http drops the body
@@ -87,14 +88,35 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	s.succeed(w, map[string]string{"status": "ok"})
 }
 
+// maxBreakersShown bounds the list of GET /readyz?verbose.
+const maxBreakersShown = 100
+
 // ready reports whether executions are taken: false as soon as the drain
-// begins, so that a load balancer looks elsewhere.
-func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+// begins, so that a load balancer looks elsewhere. Open circuit breakers, which
+// ?verbose lists, are no reason to: other nodes would see the same upstream.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
 		s.refuse(w, shuttingDown())
 		return
 	}
-	s.succeed(w, map[string]string{"status": "ready"})
+	if !r.URL.Query().Has("verbose") {
+		s.succeed(w, map[string]string{"status": "ready"})
+		return
+	}
+	breakers := s.runner.Breakers()
+	shown := make([]shownBreaker, 0, min(len(breakers), maxBreakersShown))
+	for _, b := range breakers[:min(len(breakers), maxBreakersShown)] {
+		shown = append(shown, shownBreaker{b.Origin, b.Organization, b.State, b.RetryAfter.Milliseconds()})
+	}
+	s.succeed(w, map[string]any{"status": "ready", "running": s.runner.Running(), "breakers": shown})
+}
+
+// shownBreaker is a circuit breaker that isn't closed.
+type shownBreaker struct {
+	Origin       string `json:"origin"`
+	Organization string `json:"organization,omitempty"`
+	State        string `json:"state"`
+	RetryAfterMs int64  `json:"retryAfterMs"`
 }
 
 func shuttingDown() *errclass.APIError {
