@@ -2,12 +2,17 @@ package runner
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
 
@@ -41,37 +46,113 @@ func newResultCache(bytes int) *resultCache {
 // cacheKey names equal calls: same organization, same definition, same
 // credentials, same parameters whatever their order and spacing.
 func (x *execution) cacheKey() (cacheKey, bool) {
-	canonical, err := strictjson.Marshal([]any{x.organization, x.tool.def, x.credentials, x.parameters})
+	canonical, err := strictjson.Marshal([]any{x.organization, x.tool.version, x.credentials, x.parameters})
 	if err != nil {
 		return cacheKey{}, false
 	}
 	return sha256.Sum256(canonical), true
 }
 
-// cached returns the kept result of an equal call.
-func (x *execution) cached() (json.RawMessage, bool) {
+// definitionVersion names what a definition says.
+func definitionVersion(def *Definition) string {
+	text, err := strictjson.Marshal(def)
+	if err != nil { // checkShape says why
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// flights are the calls of cached tools that run right now.
+type flights struct {
+	mu  sync.Mutex
+	all map[cacheKey]*flight
+}
+
+// flight is one such call. Its outcome is there once done is closed.
+type flight struct {
+	done  chan struct{}
+	value json.RawMessage
+	err   error
+}
+
+// join returns the flight of a call, and whether the caller has to run it.
+func (f *flights) join(key cacheKey) (shared *flight, lead bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if shared = f.all[key]; shared != nil {
+		return shared, false
+	}
+	shared = &flight{done: make(chan struct{}), err: errNotLanded}
+	f.all[key] = shared
+	return shared, true
+}
+
+func (f *flights) land(key cacheKey, ended *flight) {
+	f.mu.Lock()
+	delete(f.all, key)
+	f.mu.Unlock()
+	close(ended.done)
+}
+
+// errNotLanded is the outcome of a flight whose run panicked.
+var errNotLanded = errors.New("the call ended without an outcome")
+
+// once answers from the cache, or from an equal call that runs right now, or runs
+// the tool. A nested call waits for no other: two could wait for each other.
+func (x *execution) once(ctx context.Context, run func(context.Context) (output, error)) (output, error) {
 	if !x.tool.def.Configuration.Cache.Enabled {
-		return nil, false
+		return run(ctx)
 	}
 	key, ok := x.cacheKey()
 	if !ok {
-		return nil, false
+		return run(ctx)
 	}
-	kept, ok := x.runner.cache.entries.GetIfPresent(key)
-	return bytes.Clone(kept.value), ok // a result is its caller's alone
+	if x.depth > 0 {
+		return x.fromCache(ctx, key, run)
+	}
+	for {
+		shared, lead := x.runner.flights.join(key)
+		if lead {
+			defer x.runner.flights.land(key, shared)
+			out, err := x.fromCache(ctx, key, run)
+			shared.value, shared.err = bytes.Clone(out.value), err
+			return out, err
+		}
+		select {
+		case <-shared.done:
+		case <-ctx.Done():
+			return output{}, ctx.Err()
+		}
+		switch { // an outcome that is no other's leaves it to this one
+		case shared.err == nil:
+			return output{value: bytes.Clone(shared.value), cached: true}, nil
+		case concernsAll(shared.err):
+			return output{}, shared.err
+		}
+	}
 }
 
-// remember keeps a success.
-func (x *execution) remember(value json.RawMessage) {
-	c := x.tool.def.Configuration.Cache
-	if !c.Enabled {
-		return
+// concernsAll reports whether a failure is that of all equal calls. Of another
+// kind are those of the one caller: his deadline, his leaving, a full queue.
+func concernsAll(err error) bool {
+	e, ok := errors.AsType[*errclass.Error](err)
+	return ok && e.Class != errclass.Cancelled && e.Class != errclass.Timeout && e.Class != errclass.InternalError
+}
+
+// fromCache returns the kept result, or runs the tool and keeps a success.
+func (x *execution) fromCache(ctx context.Context, key cacheKey, run func(context.Context) (output, error)) (output, error) {
+	if kept, ok := x.runner.cache.entries.GetIfPresent(key); ok {
+		return output{value: bytes.Clone(kept.value), cached: true}, nil // a result is its caller's alone
+	}
+	out, err := run(ctx)
+	if err != nil {
+		return out, err
 	}
 	ttl := defaultTTL
-	if c.TTL > 0 {
-		ttl = time.Duration(c.TTL * float64(time.Second))
+	if seconds := x.tool.def.Configuration.Cache.TTL; seconds > 0 {
+		ttl = time.Duration(seconds * float64(time.Second))
 	}
-	if key, ok := x.cacheKey(); ok {
-		x.runner.cache.entries.Set(key, cachedResult{bytes.Clone(value), ttl})
-	}
+	x.runner.cache.entries.Set(key, cachedResult{bytes.Clone(out.value), ttl})
+	return out, nil
 }

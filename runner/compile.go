@@ -30,6 +30,7 @@ type tool struct {
 	timeout time.Duration         // 0: the runner's default
 	inner   time.Duration         // timeout of one attempt, of executionConfig; 0: none
 	run     executor
+	version string // of the definition, for the cache; empty for a tool without one
 
 	env, credentials []string // names that expressions read
 	literals         []string // secrets that the definition itself holds
@@ -44,6 +45,7 @@ type output struct {
 	usage         *llmtool.Usage
 	logs          []errclass.LogLine
 	logsTruncated bool
+	cached        bool // the value is that of another execution
 }
 
 // compile checks all of a definition that can be checked without running it. A
@@ -53,6 +55,9 @@ func (r *Runner) compile(def *Definition) (t *tool) {
 		return &tool{def: &Definition{}, faults: []errclass.FieldError{{Message: "is nil: Options.Tools must hold definitions"}}}
 	}
 	t = &tool{def: def, literals: literals([]*Definition{def})}
+	if def.Configuration.Cache.Enabled {
+		t.version = definitionVersion(def)
+	}
 	defer func() {
 		if v := recover(); v != nil {
 			r.log.Error("definition panicked", "tool", def.id(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
@@ -193,7 +198,7 @@ func (r *Runner) compileJavaScript(t *tool) {
 			Limits: limits, Invoke: x.invoke, Fetch: r.fetch, Axios: t.def.Type == HTTP,
 			Organization: x.organization, Depth: x.depth,
 		})
-		return output{result.Value, nil, result.Logs, result.LogsTruncated}, err
+		return output{value: result.Value, logs: result.Logs, logsTruncated: result.LogsTruncated}, err
 	}
 }
 

@@ -89,18 +89,9 @@ func (x *execution) execute(ctx context.Context, id string, parameters []byte) (
 		return x.finish(ctx, output{}, queueFailure(err)), nil
 	}
 	defer release()
-	if value, ok := x.cached(); ok {
-		return x.finishCached(ctx, value), nil
-	}
-	out, err := x.run(x.onBehalf(ctx))
+	out, err := x.once(x.onBehalf(ctx), x.runChecked)
 	if full, ok := err.(*errclass.APIError); ok { // the sandbox's queue is; what lies deeper is a tool's failure
 		return nil, full
-	}
-	if err == nil {
-		err = x.checkOutput(out.value)
-	}
-	if err == nil {
-		x.remember(out.value)
 	}
 	return x.finish(ctx, out, err), nil
 }
@@ -248,6 +239,15 @@ func (x *execution) onBehalf(ctx context.Context) context.Context {
 	return httptool.WithOrganization(ctx, x.organization)
 }
 
+// runChecked runs the tool and holds its result to the output schema.
+func (x *execution) runChecked(ctx context.Context) (output, error) {
+	out, err := x.run(ctx)
+	if err == nil {
+		err = x.checkOutput(out.value)
+	}
+	return out, err
+}
+
 // run hands over to the executor and turns a panic in it into an error.
 func (x *execution) run(ctx context.Context) (out output, err error) {
 	defer func() {
@@ -288,7 +288,7 @@ func (x *execution) checkOutput(value json.RawMessage) error {
 func (x *execution) finish(ctx context.Context, out output, err error) *Result {
 	result := &Result{
 		ExecutionID: x.id, Tool: x.tool.def.id(), Usage: x.invoked.usage.add(out.usage, x.depth),
-		Logs: x.redactLogs(out.logs), LogsTruncated: out.logsTruncated,
+		Logs: x.redactLogs(out.logs), LogsTruncated: out.logsTruncated, Cached: out.cached,
 	}
 	if err == nil {
 		result.Value = out.value
@@ -297,12 +297,6 @@ func (x *execution) finish(ctx context.Context, out output, err error) *Result {
 	}
 	result.Duration = time.Since(x.start)
 	x.record(ctx, result, err)
-	return result
-}
-
-func (x *execution) finishCached(ctx context.Context, value json.RawMessage) *Result {
-	result := x.finish(ctx, output{value: value}, nil)
-	result.Cached = true
 	return result
 }
 

@@ -108,6 +108,7 @@ type Runner struct {
 	log      *slog.Logger
 	slots    slots
 	cache    *resultCache
+	flights  flights
 	rates    *rateLimits
 
 	life     context.Context
@@ -134,7 +135,7 @@ func New(opts Options) (*Runner, error) {
 		log:   slog.New(slog.DiscardHandler),
 		slots: newSlots(opts.Concurrency, opts.Queue),
 		cache: newResultCache(opts.CacheBytes),
-		rates: newRateLimits(),
+		rates: newRateLimits(), flights: flights{all: make(map[cacheKey]*flight)},
 	}
 	r.redactor = redact.New(redact.Collect(opts.Env, opts.Credentials))
 	if opts.Logger != nil {
