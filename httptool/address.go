@@ -13,6 +13,7 @@ type urlTemplate struct {
 	whole   *expression.Template // the URL is one placeholder
 	foreign bool                 // and that is a parameter: callers choose the host
 	base    []urlPart            // scheme and host, or a placeholder for a base URL
+	fixed   *url.URL             // the base, where it is literal
 	path    []urlPart
 	query   []urlPair
 }
@@ -182,10 +183,18 @@ func (c *compiler) compileURL(pointer string, u *urlTemplate) bool {
 			}
 		}
 	}
-	if len(c.faults) > before {
+	if len(c.faults) > before || !c.checkSample(pointer, u) {
 		return false
 	}
-	return c.checkSample(pointer, u)
+	if len(u.base) == 1 && u.base[0].source == "" {
+		fixed, query, err := parseAbsolute(u.base[0].literal)
+		if err != nil || query != "" {
+			c.fault(pointer, "is not a valid URL")
+			return false
+		}
+		u.fixed = fixed
+	}
+	return true
 }
 
 // checkSample checks the literal parts by putting a harmless value in each
@@ -256,6 +265,10 @@ func (u *urlTemplate) render(s *expression.Scope) (*url.URL, string, error) {
 
 // renderBase evaluates scheme and host in a scope without parameters.
 func (u *urlTemplate) renderBase(s *expression.Scope) (*url.URL, string, error) {
+	if u.fixed != nil {
+		address := *u.fixed
+		return &address, "", nil
+	}
 	hidden := &expression.Scope{Env: s.Env, Credentials: s.Credentials}
 	base := ""
 	for i, p := range u.base {

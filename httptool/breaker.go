@@ -54,7 +54,9 @@ type breakers struct {
 	all map[breakerKey]*breaker
 }
 
-type breakerKey struct{ organization, origin string }
+// breakerKey names an origin as the URL does: example.com and example.com:443 have
+// a breaker each.
+type breakerKey struct{ organization, scheme, host string }
 
 type breaker struct {
 	*gobreaker.TwoStepCircuitBreaker[any]
@@ -77,7 +79,7 @@ func (s *breakers) of(key breakerKey, now time.Time) *breaker {
 		if len(s.all) >= maxBreakers {
 			s.makeRoom(now)
 		}
-		b = s.open(key)
+		b = s.fresh()
 		s.all[key] = b
 	}
 	b.used.Store(now.UnixNano())
@@ -108,10 +110,9 @@ func (s *breakers) makeRoom(now time.Time) {
 	}
 }
 
-func (s *breakers) open(key breakerKey) *breaker {
+func (s *breakers) fresh() *breaker {
 	b := &breaker{}
 	b.TwoStepCircuitBreaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
-		Name:         key.origin,
 		Interval:     countedFor,
 		BucketPeriod: countedFor / 6,
 		Timeout:      s.openFor,
@@ -139,7 +140,7 @@ func (s *breakers) list() []Breaker {
 		if state == gobreaker.StateClosed {
 			continue
 		}
-		shown := Breaker{Organization: key.organization, Origin: key.origin, State: state.String()}
+		shown := Breaker{Organization: key.organization, Origin: originOf(&url.URL{Scheme: key.scheme, Host: key.host}), State: state.String()}
 		if state == gobreaker.StateOpen {
 			shown.RetryAfter = max(time.Unix(0, b.reopen.Load()).Sub(now), 0)
 		}
@@ -161,8 +162,8 @@ var (
 // roundTrip sends a request unless the breaker of its origin is open.
 func (s *breakers) roundTrip(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
 	organization, _ := req.Context().Value(organizationKey{}).(string)
-	origin, start := originOf(req.URL), time.Now()
-	b := s.of(breakerKey{organization, origin}, start)
+	start := time.Now()
+	b := s.of(breakerKey{organization, req.URL.Scheme, strings.ToLower(req.URL.Host)}, start)
 	done, err := b.Allow()
 	if err != nil {
 		if req.Body != nil {
@@ -176,12 +177,10 @@ func (s *breakers) roundTrip(rt http.RoundTripper, req *http.Request) (*http.Res
 		done(s.verdict(req.Context(), err, start, false))
 	case resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented:
 		done(errUnhealthy)
-	case b.State() == gobreaker.StateHalfOpen: // others wait for this one: the body may be a long stream
+	case b.reopen.Load() != 0 && b.State() == gobreaker.StateHalfOpen: // others wait for this one: the body may be a long stream
 		done(nil)
 	default:
-		resp.Body = &watchedBody{ReadCloser: resp.Body, done: done, verdict: func(err error) error {
-			return s.verdict(req.Context(), err, start, true)
-		}}
+		resp.Body = &watchedBody{ReadCloser: resp.Body, done: done, breakers: s, ctx: req.Context(), start: start}
 	}
 	return resp, err
 }
@@ -226,26 +225,32 @@ func (s *breakers) verdict(ctx context.Context, err error, start time.Time, inBo
 // reached or the reader had enough.
 type watchedBody struct {
 	io.ReadCloser
-	done    func(error)
-	verdict func(error) error
-	once    sync.Once
+	done     func(error)
+	breakers *breakers
+	ctx      context.Context // of the request
+	start    time.Time
+	once     sync.Once
 }
 
 func (w *watchedBody) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
 	if err != nil {
-		w.once.Do(func() {
-			if err == io.EOF {
-				w.done(nil)
-				return
-			}
-			w.done(w.verdict(err))
-		})
+		w.end(err)
 	}
 	return n, err
 }
 
 func (w *watchedBody) Close() error {
-	w.once.Do(func() { w.done(nil) })
+	w.end(io.EOF)
 	return w.ReadCloser.Close()
+}
+
+func (w *watchedBody) end(err error) {
+	w.once.Do(func() {
+		if err == io.EOF {
+			w.done(nil)
+			return
+		}
+		w.done(w.breakers.verdict(w.ctx, err, w.start, true))
+	})
 }

@@ -3,14 +3,11 @@ package httptool
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	"github.com/almyty-inc/toolrun/errclass"
@@ -46,60 +43,31 @@ func (c *call) attempt(req *request) (*reply, *errclass.Error) {
 	ctx, cancel := c.attemptContext()
 	defer cancel()
 	c.phase = new(phase)
-	c.ctx = httptrace.WithClientTrace(ctx, c.phase.trace())
+	c.ctx = c.phase.under(ctx)
 	defer func() { c.ctx = c.parent }()
 	return c.send(req)
 }
 
-// attemptContext bounds an attempt by the tool's timeout. A graphql tool can't
-// set one, so that where the execution has a deadline only that holds.
+// attemptContext bounds an attempt by the tool's timeout, unless the execution's
+// deadline comes first. A graphql tool can't set one, so that where the execution
+// has a deadline only that holds.
 func (c *call) attemptContext() (context.Context, context.CancelFunc) {
-	if _, bounded := c.parent.Deadline(); bounded && c.tool.graphql {
-		return context.WithCancel(c.parent)
+	if deadline, bounded := c.parent.Deadline(); bounded && (c.tool.graphql || time.Until(deadline) <= c.tool.timeout) {
+		return c.parent, func() {}
 	}
 	return context.WithTimeoutCause(c.parent, c.tool.timeout, errAttempt)
-}
-
-// phase is how far the current request has come. Connections may be dialled on
-// behalf of a request that then takes another, so it only ever advances.
-type phase struct{ at atomic.Int32 }
-
-const (
-	phaseWaiting int32 = iota // for a connection of the pool
-	phaseDNS
-	phaseConnect
-	phaseTLS
-	phaseHeaders
-	phaseBody
-)
-
-func (p *phase) advance(to int32) {
-	for {
-		now := p.at.Load()
-		if now >= to || p.at.CompareAndSwap(now, to) {
-			return
-		}
-	}
-}
-
-func (p *phase) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		DNSStart:          func(httptrace.DNSStartInfo) { p.advance(phaseDNS) },
-		ConnectStart:      func(_, _ string) { p.advance(phaseConnect) },
-		TLSHandshakeStart: func() { p.advance(phaseTLS) },
-		TLSHandshakeDone:  func(tls.ConnectionState, error) {},
-		GotConn:           func(httptrace.GotConnInfo) { p.advance(phaseHeaders) },
-	}
 }
 
 // reply is a response that was read in full.
 type reply struct {
 	request *request // the last hop's
-	host    string
 	status  int
 	header  http.Header
 	body    []byte
 }
+
+// host is the host that answered, for messages.
+func (r *reply) host() string { return hostOf(r.request.url) }
 
 // send sends one request and follows its redirects.
 func (c *call) send(req *request) (*reply, *errclass.Error) {
@@ -117,11 +85,14 @@ func (c *call) send(req *request) (*reply, *errclass.Error) {
 		next, failure := c.redirected(req, resp, hop)
 		discard(resp.Body)
 		if failure != nil {
-			return nil, c.annotate(failure, &reply{request: req, host: hostOf(req.url), status: resp.StatusCode, header: resp.Header})
+			return nil, c.annotate(failure, &reply{request: req, status: resp.StatusCode, header: resp.Header})
 		}
 		req = next
 	}
 }
+
+// blank is what requests have in common.
+var blank = &http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 
 func (c *call) roundTrip(req *request) (*http.Response, *errclass.Error) {
 	host, port, err := inspectURL(req.url)
@@ -129,13 +100,8 @@ func (c *call) roundTrip(req *request) (*http.Response, *errclass.Error) {
 		return nil, errclass.Classify(err)
 	}
 	c.phase.at.Store(phaseWaiting)
-	r := (&http.Request{
-		Method: req.method, URL: req.url, Header: req.header.Clone(), Host: req.url.Host,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(c.ctx)
-	if r.Header.Get("Accept-Encoding") == "" && r.Header.Get("Range") == "" {
-		r.Header["Accept-Encoding"] = []string{"gzip"}
-	}
+	r := blank.WithContext(c.ctx)
+	r.Method, r.URL, r.Header, r.Host = req.method, req.url, acceptGzip(req.header), req.url.Host
 	if req.body != nil {
 		r.ContentLength = int64(len(req.body))
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(req.body)), nil }
@@ -151,27 +117,38 @@ func (c *call) roundTrip(req *request) (*http.Response, *errclass.Error) {
 	return resp, nil
 }
 
+// acceptGzip is h with the coding that bodies may have. Were it left to net/http, that
+// would inflate them, without a bound.
+func acceptGzip(h http.Header) http.Header {
+	if h["Accept-Encoding"] != nil || h["Range"] != nil {
+		return h
+	}
+	h = h.Clone()
+	h["Accept-Encoding"] = gzipOnly
+	return h
+}
+
 // finish reads the response that ends a request.
 func (c *call) finish(req *request, resp *http.Response) (*reply, *errclass.Error) {
 	c.phase.advance(phaseBody)
-	r := &reply{request: req, host: hostOf(req.url), status: resp.StatusCode, header: resp.Header}
+	r := &reply{request: req, status: resp.StatusCode, header: resp.Header}
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode >= 400:
 		r.body = readSome(resp)
 		if c.parent.Err() != nil { // the attempt's own timeout takes nothing from the status
-			return nil, c.failure(c.parent.Err(), r.host, true)
+			return nil, c.failure(c.parent.Err(), r.host(), true)
 		}
 		return nil, c.annotate(c.tool.httpError(r), r)
 	case resp.StatusCode < 200:
-		e := errclass.Newf(errclass.InvalidResponse, errclass.Malformed, "%s answered %d, which is no answer to this request", r.host, resp.StatusCode)
+		e := errclass.Newf(errclass.InvalidResponse, errclass.Malformed, "%s answered %d, which is no answer to this request", r.host(), resp.StatusCode)
 		return nil, c.annotate(e, r)
 	case resp.StatusCode == http.StatusPartialContent && req.header.Get("Range") == "":
 		return nil, c.annotate(errclass.New(errclass.InvalidResponse, errclass.Truncated, "the target answered with a part of the data, which wasn't asked for"), r)
 	}
 	body, err := c.read(resp)
 	if err != nil {
-		return nil, c.annotate(c.failure(err, r.host, true), r)
+		return nil, c.annotate(c.failure(err, r.host(), true), r)
 	}
 	r.body = body
 	return r, nil
@@ -243,27 +220,13 @@ func (c *call) ended(host string) *errclass.Error {
 	return e.WithCause(context.DeadlineExceeded)
 }
 
-func (p *phase) describe() (errclass.Reason, string) {
-	switch p.at.Load() {
-	case phaseDNS:
-		return errclass.PhaseDNS, "no answer from the resolver about"
-	case phaseTLS:
-		return errclass.PhaseTLS, "no TLS handshake with"
-	case phaseHeaders:
-		return errclass.PhaseHeaders, "no response headers from"
-	case phaseBody:
-		return errclass.PhaseBody, "no complete response body from"
-	}
-	return errclass.PhaseConnect, "no connection to"
-}
-
 // annotate adds what is known of the response to a failure found in it. The
 // failure of a caller's context belongs to the caller and stays as it is.
 func (c *call) annotate(e *errclass.Error, r *reply) *errclass.Error {
 	if e == nil || c.foreign(e) {
 		return e
 	}
-	e.Upstream.Host = r.host
+	e.Upstream.Host = r.host()
 	e.Upstream.Status = r.status
 	if id := r.header.Get("X-Request-Id"); id != "" {
 		e.Upstream.RequestID = errclass.OneLine(id, 128)

@@ -37,7 +37,7 @@ func QuickTransport(p Policy, openFor, patient time.Duration, conns int) (*Trans
 // are in the end.
 func BreakersLeft(t *Transport, n int) int {
 	for i := range n {
-		t.breakers.of(breakerKey{"", strconv.Itoa(i)}, time.Unix(int64(i), 0))
+		t.breakers.of(breakerKey{"", "http", strconv.Itoa(i)}, time.Unix(int64(i), 0))
 	}
 	return len(t.breakers.all)
 }

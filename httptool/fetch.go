@@ -3,7 +3,6 @@ package httptool
 import (
 	"context"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -55,7 +54,7 @@ func Fetch(ctx context.Context, rt http.RoundTripper, f FetchRequest) (*FetchRes
 	}
 	c := newCall(ctx, tool, rt)
 	c.attempts = 1
-	c.ctx = httptrace.WithClientTrace(ctx, c.phase.trace())
+	c.ctx = c.phase.under(ctx)
 	resp, failure := c.fetch(req, f.Redirect)
 	if failure != nil {
 		return nil, failure
@@ -99,8 +98,8 @@ func (f *FetchRequest) request() (*request, *errclass.Error) {
 		}
 		header[name] = append(header[name], values...)
 	}
-	setDefault(header, "User-Agent", "toolrun")
-	setDefault(header, "Accept", "*/*")
+	setDefault(header, "User-Agent", userAgent)
+	setDefault(header, "Accept", acceptAny)
 	return &request{method: f.Method, url: target, header: header, body: f.Body}, nil
 }
 
@@ -117,7 +116,7 @@ func (c *call) fetch(req *request, redirect string) (*FetchResponse, *errclass.E
 		next, failure := c.redirected(req, resp, hop)
 		discard(resp.Body)
 		if failure != nil {
-			return nil, c.annotate(failure, &reply{request: req, host: hostOf(req.url), status: resp.StatusCode, header: resp.Header})
+			return nil, c.annotate(failure, &reply{request: req, status: resp.StatusCode, header: resp.Header})
 		}
 		req = next
 	}
@@ -127,14 +126,14 @@ func (c *call) fetch(req *request, redirect string) (*FetchResponse, *errclass.E
 func (c *call) fetched(req *request, resp *http.Response, hops int) (*FetchResponse, *errclass.Error) {
 	c.phase.advance(phaseBody)
 	defer resp.Body.Close()
-	r := &reply{request: req, host: hostOf(req.url), status: resp.StatusCode, header: resp.Header}
+	r := &reply{request: req, status: resp.StatusCode, header: resp.Header}
 	if resp.StatusCode < 200 || resp.StatusCode > 599 {
-		e := errclass.Newf(errclass.InvalidResponse, errclass.Malformed, "%s answered %d, which is no answer to this request", r.host, resp.StatusCode)
+		e := errclass.Newf(errclass.InvalidResponse, errclass.Malformed, "%s answered %d, which is no answer to this request", r.host(), resp.StatusCode)
 		return nil, c.annotate(e, r)
 	}
 	body, err := c.read(resp)
 	if err != nil {
-		return nil, c.annotate(c.failure(err, r.host, true), r)
+		return nil, c.annotate(c.failure(err, r.host(), true), r)
 	}
 	text := strings.TrimPrefix(resp.Status, strconv.Itoa(resp.StatusCode))
 	return &FetchResponse{

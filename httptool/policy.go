@@ -229,9 +229,15 @@ func normalHost(host string) (string, error) {
 	if host == "" {
 		return "", errors.New("names no host")
 	}
+	if isPlainName(host) {
+		return host, nil
+	}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		if addr.Zone() != "" {
 			return "", errors.New("an IPv6 zone is not allowed")
+		}
+		if addr.Is4() { // there is one way to write it
+			return host, nil
 		}
 		return addr.Unmap().String(), nil
 	}
@@ -257,6 +263,24 @@ func normalHost(host string) (string, error) {
 		return "", errors.New("ends in a number and is no address; write one with four decimal numbers")
 	}
 	return addr.String(), nil
+}
+
+// isPlainName reports a name that is in its normal form beyond doubt, which most
+// are: lower case, and no number (10, 0xff, 0x) at its end.
+func isPlainName(host string) bool {
+	last := host[len(host)-1]
+	if len(host) > 253 || last <= 'f' || last > 'z' || last == 'x' || host[0] == '.' {
+		return false
+	}
+	for i := range len(host) {
+		switch c := host[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-':
+		case c == '.' && host[i-1] != '.':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // asciiHost maps as net/http does: ASCII names pass as they are.
@@ -371,8 +395,10 @@ func (t target) unnamed() bool {
 // mayPermit decides before the name is resolved: a name that no address could
 // make allowed isn't looked up at all, so that it tells no name server anything.
 func (p *policy) mayPermit(host string, port uint16) bool {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return p.permits(newTarget(host, port, addr))
+	if !isPlainName(host) {
+		if addr, err := netip.ParseAddr(host); err == nil {
+			return p.permits(newTarget(host, port, addr))
+		}
 	}
 	for _, r := range p.deny {
 		if r.host == host && (r.port == 0 || r.port == port) {

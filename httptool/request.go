@@ -71,8 +71,11 @@ func (r *requestTemplate) build(s *expression.Scope) (*request, error) {
 		}
 		req.header[h.name] = []string{value}
 	}
-	setDefault(req.header, "User-Agent", "toolrun")
-	setDefault(req.header, "Accept", "application/json, */*;q=0.5")
+	setDefault(req.header, "User-Agent", userAgent)
+	setDefault(req.header, "Accept", acceptJSON)
+	if req.header["Range"] == nil {
+		setDefault(req.header, "Accept-Encoding", gzipOnly) // here once, rather than in a copy for each attempt
+	}
 	address.RawQuery = query
 	req.url = address
 	if _, _, err := inspectURL(address); err != nil {
@@ -81,9 +84,17 @@ func (r *requestTemplate) build(s *expression.Scope) (*request, error) {
 	return req, nil
 }
 
-func setDefault(h http.Header, name, value string) {
+// Headers that all requests share. Nobody changes the values of a header.
+var (
+	userAgent  = []string{"toolrun"}
+	acceptJSON = []string{"application/json, */*;q=0.5"}
+	acceptAny  = []string{"*/*"}
+	gzipOnly   = []string{"gzip"}
+)
+
+func setDefault(h http.Header, name string, value []string) {
 	if _, set := h[name]; !set {
-		h[name] = []string{value}
+		h[name] = value
 	}
 }
 

@@ -19,6 +19,9 @@ func (t *Tool) value(r *reply) (json.RawMessage, *errclass.Error) {
 	if t.mapping == nil && !t.graphql {
 		return rawValue(r)
 	}
+	if value, ok := t.picked(r); ok {
+		return value, nil
+	}
 	body, failure := decoded(r)
 	if failure != nil {
 		return nil, failure
@@ -33,6 +36,33 @@ func (t *Tool) value(r *reply) (json.RawMessage, *errclass.Error) {
 		return nil, failure
 	}
 	return marshal(v)
+}
+
+// picked is the result of a mapping that only names paths, read without building
+// the values beside it. Where it isn't ok, value has the reason.
+func (t *Tool) picked(r *reply) (value json.RawMessage, ok bool) {
+	if t.graphql || t.mapping.success != nil {
+		return nil, false
+	}
+	kind, text, failure := content(r)
+	if failure != nil || kind == contentEmpty || kind == contentText {
+		return nil, false
+	}
+	if len(t.mapping.errorPath) > 0 {
+		part, found, err := strictjson.Find(text, t.mapping.errorPath)
+		if err != nil {
+			return nil, false
+		}
+		if v, err := strictjson.Decode(part); found && (err != nil || truthy(v)) {
+			return nil, false
+		}
+	}
+	part, found, err := strictjson.Find(text, t.mapping.dataPath)
+	if err != nil || !found {
+		return nil, false
+	}
+	value, err = strictjson.Compact(part)
+	return value, err == nil
 }
 
 func marshal(v any) (json.RawMessage, *errclass.Error) {
@@ -144,6 +174,10 @@ func content(r *reply) (contentKind, []byte, *errclass.Error) {
 
 func contentType(r *reply) (mediaType, charset string) {
 	header := r.header.Get("Content-Type")
+	switch header {
+	case "application/json", "application/json; charset=utf-8", "application/json;charset=utf-8":
+		return "application/json", ""
+	}
 	mediaType, parameters, err := mime.ParseMediaType(header)
 	if err != nil {
 		mediaType, _, _ = strings.Cut(header, ";")

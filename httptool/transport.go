@@ -109,12 +109,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // written as the address that they mean.
 func plainHost(req *http.Request) *http.Request {
 	host := req.URL.Hostname()
-	if last := host[len(host)-1]; last >= 'g' && last < 0x80 { // a name, with no number at its end
+	name, err := normalHost(host)
+	if err != nil || name == host {
 		return req
 	}
-	name, err := normalHost(host)
-	addr, notAddr := netip.ParseAddr(name)
-	if err != nil || notAddr != nil || !addr.Is4() || name == host {
+	if addr, err := netip.ParseAddr(name); err != nil || !addr.Is4() {
 		return req
 	}
 	plain := req.Clone(req.Context())
@@ -205,6 +204,10 @@ func (d *guardedDialer) dial(ctx context.Context, network, address string) (net.
 	if err := d.open.take(ctx, displayHost(name, port), limit); err != nil {
 		return nil, err
 	}
+	phase := phaseOf(ctx)
+	if _, err := netip.ParseAddr(name); err != nil {
+		phase.advance(phaseDNS)
+	}
 	var permitted atomic.Bool // one of the addresses at least
 	dialer := net.Dialer{
 		Timeout:  limit,
@@ -214,6 +217,7 @@ func (d *guardedDialer) dial(ctx context.Context, network, address string) (net.
 				return blocked(name, port)
 			}
 			permitted.Store(true)
+			phase.advance(phaseConnect)
 			if d.network.connect != nil {
 				return d.network.connect(address)
 			}
