@@ -28,12 +28,30 @@ func (s *Schema) tooExpensive(v any) []errclass.FieldError {
 	if !numbers {
 		return endlessNumber(v)
 	}
+	if s.simple {
+		return nil
+	}
 	b := budget{schema: s, left: baseSteps + stepsPerPart*parts}
 	b.spend(s.root, v)
 	if b.left < 0 {
 		return fault("", "must be shorter or simpler: checking it against the schema takes too long")
 	}
 	return nil
+}
+
+// isSimple reports whether no value can exceed its budget: each of its parts meets
+// one schema at most, which compares it with a few values.
+func (s *Schema) isSimple() bool {
+	for _, one := range s.all {
+		switch {
+		case one.Enum != nil && len(one.Enum.Values) >= stepsPerPart,
+			one.Pattern != nil, one.UniqueItems, one.Contains != nil,
+			len(one.PatternProperties) > 0, one.PropertyNames != nil,
+			len(s.sameValue(one)) > 0:
+			return false
+		}
+	}
+	return true
 }
 
 // endlessNumber finds the number that exact arithmetic is too expensive for.

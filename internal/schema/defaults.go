@@ -23,6 +23,9 @@ const maxDefaults = 10_000
 // anyOf, oneOf, if and not are left alone: which of their branches applies is
 // known only after validation, and a default could change the answer.
 func (s *Schema) WithDefaults(v any) (any, bool) {
+	if !s.defaults {
+		return v, false
+	}
 	parts, _ := size(v)
 	f := filler{steps: baseSteps + stepsPerPart*parts, left: maxDefaults, made: map[*jsonschema.Schema]bool{}}
 	return f.fill(s.root, v)

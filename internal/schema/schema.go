@@ -42,6 +42,10 @@ type Schema struct {
 	all map[string]*jsonschema.Schema
 	// anchors are the schemas that a $dynamicRef may end at, by anchor.
 	anchors map[string][]*jsonschema.Schema
+	// simple schemas look at each part of a value once, at a small price.
+	simple bool
+	// defaults says that there are any.
+	defaults bool
 }
 
 // Compile reads a schema. The faults' pointers lead into the schema. Formats are
@@ -93,6 +97,10 @@ func compile(doc any) (s *Schema, faults []errclass.FieldError) {
 			return nil, compileFaults(err, doc)
 		}
 		s.collect(target)
+	}
+	s.simple = s.isSimple()
+	for _, one := range s.all {
+		s.defaults = s.defaults || one.Default != nil
 	}
 	if faults := s.circles(); faults != nil {
 		return nil, faults

@@ -13,7 +13,9 @@ func Find(data []byte, steps []any) (part []byte, found bool, err error) {
 	if err := checkDepth(data); err != nil {
 		return nil, false, err
 	}
-	f := finder{dec: newDecoder(data), data: data}
+	d := takeDecoder(data)
+	defer d.give()
+	f := finder{dec: &d.Decoder, data: data}
 	if err = f.value(steps); err == nil {
 		err = atEnd(f.dec, data)
 	}

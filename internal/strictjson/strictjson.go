@@ -13,6 +13,7 @@ package strictjson
 
 import (
 	"bytes"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -29,7 +30,9 @@ func Decode(data []byte) (any, error) {
 	if err := checkDepth(data); err != nil {
 		return nil, err
 	}
-	r := reader{dec: newDecoder(data)}
+	d := takeDecoder(data)
+	defer d.give()
+	r := reader{dec: &d.Decoder}
 	v, err := r.value()
 	if err == nil {
 		err = atEnd(r.dec, data)
@@ -71,6 +74,32 @@ func Compact(data []byte) ([]byte, error) {
 func newDecoder(data []byte) *jsontext.Decoder {
 	// A decoder reads a bytes.Buffer in place, without copying it.
 	return jsontext.NewDecoder(bytes.NewBuffer(data))
+}
+
+// decoder is one that is used again: what it keeps of names and levels is worth
+// more than a short text.
+type decoder struct {
+	jsontext.Decoder
+	text bytes.Buffer
+}
+
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+func takeDecoder(data []byte) *decoder {
+	d := decoders.Get().(*decoder)
+	d.text = *bytes.NewBuffer(data)
+	d.Reset(&d.text)
+	return d
+}
+
+// give forgets the text and keeps the decoder, unless it has grown.
+func (d *decoder) give() {
+	large := d.InputOffset() > 64<<10
+	d.text = bytes.Buffer{}
+	d.Reset(&d.text)
+	if !large {
+		decoders.Put(d)
+	}
 }
 
 // atEnd reports what follows the value that dec has read from data.
