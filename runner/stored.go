@@ -3,6 +3,7 @@ package runner
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/almyty-inc/toolrun/httptool"
 	"github.com/almyty-inc/toolrun/internal/document"
 	"github.com/almyty-inc/toolrun/internal/expression"
+	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
 
 // The platform stores a tool as a row of its own columns: httpConfig,
@@ -89,12 +91,26 @@ func (t *tool) translate() {
 	case "code":
 		tr.code()
 	case "httpConfig":
-		tr.http()
+		tr.config(f, t.written.HTTPConfig, tr.http)
 	case "graphqlConfig":
-		tr.graphql()
+		tr.config(f, t.written.GraphQLConfig, tr.graphql)
 	case "llmConfig":
-		tr.llm()
+		tr.config(f, t.written.LLMConfig, tr.llm)
 	}
+}
+
+// config hands a stored config on, without what is null in it. All that comes out
+// of it was written there, unless a later move says otherwise.
+func (tr *translation) config(f form, raw json.RawMessage, translate func(map[string]any)) {
+	v, err := strictjson.Decode(raw)
+	config, ok := v.(map[string]any)
+	if err != nil || !ok {
+		tr.def.Type = "" // its shape was refused; there is nothing to compile
+		return
+	}
+	maps.DeleteFunc(config, func(_ string, v any) bool { return v == nil })
+	tr.moved("/executionConfig", f.pointer)
+	translate(config)
 }
 
 // form finds what the tool is run by, or notes why that can't be told.

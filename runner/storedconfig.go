@@ -10,8 +10,7 @@ import (
 )
 
 // http translates httpConfig.
-func (tr *translation) http() {
-	config := tr.config("/httpConfig", tr.tool.written.HTTPConfig)
+func (tr *translation) http(config map[string]any) {
 	tr.moved("/executionConfig/url", "/httpConfig/path")
 	path, _ := config["path"].(string)
 	url := tr.text("/executionConfig/url", tr.joined(path))
@@ -38,8 +37,7 @@ func (tr *translation) http() {
 }
 
 // graphql translates graphqlConfig.
-func (tr *translation) graphql() {
-	config := tr.config("/graphqlConfig", tr.tool.written.GraphQLConfig)
+func (tr *translation) graphql(config map[string]any) {
 	endpoint, _ := config["endpoint"].(string)
 	if api := tr.def.API; endpoint == "" && api != nil {
 		endpoint = api.BaseURL
@@ -77,8 +75,7 @@ func withinData(mapping map[string]any) map[string]any {
 
 // llm translates llmConfig. The platform fills in {{name}} in the prompt and
 // leaves the system prompt as it is.
-func (tr *translation) llm() {
-	config := tr.config("/llmConfig", tr.tool.written.LLMConfig)
+func (tr *translation) llm(config map[string]any) {
 	prompt, _ := config["promptTemplate"].(string)
 	config["promptTemplate"] = tr.promptText("/executionConfig/promptTemplate", prompt)
 	if system, ok := config["systemPrompt"].(string); ok {
@@ -89,20 +86,6 @@ func (tr *translation) llm() {
 	}
 	tr.refuseAuth("has no use in an llm tool: the provider has the key")
 	tr.finish(LLM, config)
-}
-
-// config is a stored config without what is null in it; all that comes out of it
-// was written there unless a later move says otherwise.
-func (tr *translation) config(pointer string, raw json.RawMessage) map[string]any {
-	tr.moved("/executionConfig", pointer)
-	v, err := strictjson.Decode(raw)
-	config, ok := v.(map[string]any)
-	if err != nil || !ok {
-		tr.tool.fault(pointer, "must be object")
-		return map[string]any{}
-	}
-	maps.DeleteFunc(config, func(_ string, v any) bool { return v == nil })
-	return config
 }
 
 // finish writes what came out.
