@@ -90,14 +90,21 @@ func (r *Runner) compileParts(t *tool) *tool {
 	return t
 }
 
-// fault notes one fault at a JSON pointer into the definition. Where there is
-// one already, or one around it, the first stands: the others follow from it.
+// fault notes one fault at a JSON pointer into the definition, at the place where
+// its author wrote what stands there.
 func (t *tool) fault(pointer, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
 	pointer, within := t.writtenAt(pointer)
 	if within != "" {
 		message = "at " + within + ": " + message
 	}
+	t.faultAt(pointer, message)
+}
+
+// faultAt notes one fault at a pointer into the definition as it was written. Where
+// there is one already, or one around it, the first stands: the others follow from
+// it.
+func (t *tool) faultAt(pointer, message string) {
 	for _, f := range t.faults {
 		if rest, ok := strings.CutPrefix(pointer, f.Field); ok && f.Field != "" && (rest == "" || rest[0] == '/') {
 			return

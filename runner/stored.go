@@ -84,17 +84,18 @@ func (t *tool) translate() {
 		def.Type = "" // there is nothing to compile
 		return
 	}
-	if def.API != nil && f.name() != "httpConfig" && f.name() != "graphqlConfig" {
-		t.fault("/api", "has no use beside %s", f.name())
-	}
 	switch f.name() {
+	case "executionConfig":
+		tr.refuseAPI(f)
 	case "code":
+		tr.refuseAPI(f)
 		tr.code()
 	case "httpConfig":
 		tr.config(f, t.written.HTTPConfig, tr.http)
 	case "graphqlConfig":
 		tr.config(f, t.written.GraphQLConfig, tr.graphql)
 	case "llmConfig":
+		tr.refuseAPI(f)
 		tr.config(f, t.written.LLMConfig, tr.llm)
 	}
 }
@@ -113,20 +114,25 @@ func (tr *translation) config(f form, raw json.RawMessage, translate func(map[st
 	translate(config)
 }
 
+// fault notes a fault at a pointer into the definition as it was written.
+func (tr *translation) fault(pointer, format string, args ...any) {
+	tr.tool.faultAt(pointer, fmt.Sprintf(format, args...))
+}
+
 // form finds what the tool is run by, or notes why that can't be told.
 func (tr *translation) form() (form, bool) {
-	t, written := tr.tool, tr.tool.written
+	written := tr.tool.written
 	given := slices.DeleteFunc(slices.Clone(forms), func(f form) bool { return !f.present(written) })
 	if len(given) == 0 {
 		return form{}, tr.formless()
 	}
 	f := given[0]
 	for _, other := range given[1:] {
-		t.fault(other.pointer, "can't stand beside %s: each of them says what the tool does, so keep the one that is meant", f.name())
+		tr.fault(other.pointer, "can't stand beside %s: each of them says what the tool does, so keep the one that is meant", f.name())
 	}
 	foreign := slices.Contains(storedTypes, written.Type) && f.name() != "executionConfig"
 	if !foreign && !slices.Contains(f.types, written.Type) {
-		t.fault("/type", "must be %s for a tool with %s", alternatives(f.types), f.name())
+		tr.fault("/type", "must be %s for a tool with %s", alternatives(f.types), f.name())
 		return form{}, false
 	}
 	return f, len(given) == 1
@@ -141,9 +147,9 @@ func (tr *translation) formless() (compile bool) {
 		return true
 	case len(t.faults) > 0: // a config of another kind, or one that can't be read
 	case why != "":
-		t.fault("/executionMethod", "is %q, and %s", t.written.ExecutionMethod, why)
+		tr.fault("/executionMethod", "is %q, and %s", t.written.ExecutionMethod, why)
 	default:
-		t.fault("/type", "is %q, which doesn't say what runs: give httpConfig, graphqlConfig, llmConfig or code", t.written.Type)
+		tr.fault("/type", "is %q, which doesn't say what runs: give httpConfig, graphqlConfig, llmConfig or code", t.written.Type)
 	}
 	return false
 }
@@ -162,26 +168,32 @@ func alternatives(types []Type) string {
 
 // code translates a tool whose code the platform runs.
 func (tr *translation) code() {
-	t, def := tr.tool, tr.def
+	def := tr.def
 	if slices.Contains(storedTypes, def.Type) {
 		def.Type = JavaScript
-		_, axios := def.Dependencies["axios"]
-		if axios || def.ExecutionMethod == "http" || def.ExecutionMethod == "graphql" {
-			def.Type = HTTP // with code: JavaScript that has axios
-		}
 		tr.refuseAuth("has no use beside code: hand in what the code reads of credentials with --env-file, as credentials.NAME")
 	}
-	for name := range def.Dependencies {
+	_, axios := def.Dependencies["axios"]
+	if def.Type == JavaScript && (axios || def.ExecutionMethod == "http" || def.ExecutionMethod == "graphql") {
+		def.Type = HTTP // with code: JavaScript that has axios
+	}
+	for _, name := range slices.Sorted(maps.Keys(def.Dependencies)) {
 		if name != "axios" && def.CodeFile == "" {
-			t.fault("/dependencies/"+pointerToken(name), "can't be installed: put the code into a file (codeFile) beside a node_modules that has it")
+			tr.fault(at("/dependencies", name), "can't be installed: put the code into a file (codeFile) beside a node_modules that has it")
 		}
+	}
+}
+
+func (tr *translation) refuseAPI(f form) {
+	if tr.def.API != nil {
+		tr.fault("/api", "has no use beside %s", f.name())
 	}
 }
 
 // refuseAuth notes an authConfig that can't be heeded and drops one of type none.
 func (tr *translation) refuseAuth(why string) {
 	if auth := tr.def.AuthConfig; auth != nil && auth.Type != "none" {
-		tr.tool.fault("/authConfig", "%s", why)
+		tr.fault("/authConfig", "%s", why)
 	}
 	tr.def.AuthConfig = nil
 }
@@ -223,13 +235,15 @@ var elsewhereMethods = map[string]string{
 	"sdk":  "SDK tools can't run here: call the package in code (codeFile) beside a node_modules that has it",
 }
 
-// elsewhere are the columns by which a stored tool runs in another way than ours.
+// elsewhere are the columns of a stored tool that would change how it runs, were
+// they read.
 var elsewhere = map[string]string{
 	"/soapConfig":        elsewhereMethods["soap"],
 	"/grpcConfig":        elsewhereMethods["grpc"],
 	"/sdkConfig":         elsewhereMethods["sdk"],
 	"/runnerConfig":      "tools of a runner can't run here: they belong to the machine that offers them",
 	"/memoryConfig":      "memory tools can't run here: they belong to the platform",
+	"/inputSchema":       "isn't read: write its schema as parameters",
 	"/configuration/mcp": "tools of an MCP server can't run here: call that server",
 }
 

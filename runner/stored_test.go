@@ -62,15 +62,14 @@ func (r *recorder) run(t *testing.T, yaml, parameters string) (sent, value strin
 	return sent, string(result.Value)
 }
 
-const declares = `
+// TestStoredForm holds each definition in the platform's stored form to one with
+// executionConfig: both send the same bytes and have the same result.
+func TestStoredForm(t *testing.T) {
+	const declares = `
 name: a
 parameters:
   properties: {id: {type: [string, integer]}, q: {type: string}, n: {type: integer}, tags: {type: array}, who: {type: object}}
 `
-
-// TestStoredForm holds each definition in the platform's stored form to one with
-// executionConfig: both send the same bytes and have the same result.
-func TestStoredForm(t *testing.T) {
 	const chat = `{"choices":[{"finish_reason":"stop","message":{"role":"assistant","content":"{\"a\":1}"}}]}`
 	for _, tc := range []struct{ name, stored, own, parameters, answer string }{
 		{"path and query", `
@@ -152,6 +151,14 @@ httpConfig: {method: POST, path: UPSTREAM/items, bodyEncoding: raw}`, `
 type: http
 executionConfig: {method: POST, url: UPSTREAM/items, body: {id: '{{parameters.id}}'}, headers: {Content-Type: text/plain}}`,
 			`{"id":17}`, `{}`},
+		{"raw, without parameters that are declared", `
+parameters: true
+type: action
+httpConfig: {method: POST, path: UPSTREAM/items, bodyEncoding: raw, headers: {content-type: application/json}}`, `
+parameters: true
+type: http
+executionConfig: {method: POST, url: UPSTREAM/items, body: '{{parameters}}'}`,
+			`{"any":[17]}`, `{}`},
 		{"no template: the body has what the path hasn't", `
 type: action
 httpConfig: {method: PATCH, path: 'UPSTREAM/items/{id}', headers: {X-N: '{n}'}, queryParams: null, pagination: null, responseMapping: null}`, `
@@ -202,8 +209,12 @@ executionConfig: {providerId: main, promptTemplate: '{{parameters.q}}', outputMo
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			upstream := record(t, tc.answer)
-			wantSent, wantValue := upstream.run(t, declares+tc.own, tc.parameters)
-			sent, value := upstream.run(t, declares+tc.stored, tc.parameters)
+			head := declares
+			if strings.HasPrefix(tc.own, "\nparameters:") {
+				head = "name: a"
+			}
+			wantSent, wantValue := upstream.run(t, head+tc.own, tc.parameters)
+			sent, value := upstream.run(t, head+tc.stored, tc.parameters)
 			require.NotEmpty(t, wantSent)
 			require.Equal(t, wantSent, sent)
 			require.Equal(t, wantValue, value)
@@ -222,6 +233,8 @@ func TestStoredAuth(t *testing.T) {
 		{`{type: bearer, config: {credentialId: 4fc0-1}}`, "Authorization: Bearer a-key"},
 		{`{type: apiKey, config: {credentialId: rich, headerName: X-Own}}`, "X-Own: rich-key"},
 		{`{type: basic, config: {credentialId: login}}`, "Authorization: Basic YWRhOnB3OjE="},
+		{`{type: basic, config: {credentialId: 4fc0-1}}`, "Authorization: Basic YS1rZXk6"},
+		{`{type: oauth2, config: {credentialId: 4fc0-1}}`, "Authorization: Bearer a-key"},
 		{`{type: none}`, "GET / "},
 	} {
 		t.Run(tc.auth, func(t *testing.T) {
@@ -258,6 +271,8 @@ func TestStoredFaults(t *testing.T) {
 		{"no cursor", "type: api\nhttpConfig:\n  path: https://x.example/\n  pagination: {type: cursor}", "/httpConfig/pagination/cursorPath tool.yaml:4:"},
 		{"key that is no text", "type: api\nhttpConfig: {path: 'https://x.example/'}\nauthConfig:\n  type: apiKey\n  config:\n    key: [1]", "/authConfig/config/key tool.yaml:6:5: must be a string"},
 		{"key twice", "type: api\nhttpConfig: {path: 'https://x.example/'}\nauthConfig: {type: apiKey, config: {key: a, value: b}}", "says the same as another field"},
+		{"key beside a credential", "type: api\nhttpConfig: {path: 'https://x.example/'}\nauthConfig:\n  type: bearer\n  config:\n    credentialId: a\n    token: b", "/authConfig/config/token tool.yaml:7:5: says the same"},
+		{"schema of its own", "type: function\ncode: return 1\ninputSchema: {id: 1, schema: {}}", "/inputSchema tool.yaml:3:1: isn't read"},
 		{"two credentials", "type: api\nauthConfig: {type: bearer, config: {token: a}}\napi: {baseUrl: 'https://x.example/', authentication: {type: bearer, config: {token: b}}}\nhttpConfig: {path: /}", "/api/authentication tool.yaml:3:"},
 		{"no endpoint", "type: query\ngraphqlConfig:\n  query: '{x}'", "/graphqlConfig/endpoint tool.yaml:2:1: is required"},
 		{"unknown variable", parameters + "type: query\ngraphqlConfig:\n  endpoint: https://x.example/\n  query: '{x}'\n  variables:\n    a: '{b}'", "/graphqlConfig/variables/a tool.yaml:7:5: {b}: parameter"},

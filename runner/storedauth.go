@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/almyty-inc/toolrun/httptool"
@@ -15,8 +17,8 @@ var storedAuthNames = map[string][]struct{ ours, theirs string }{
 	"bearer": {{"token", "accessToken"}},
 }
 
-// credentialFields are where a credential that is more than a text holds what an
-// auth config of a type needs, by the name that this has here.
+// credentialFields are, by type, what an auth config needs and where a credential
+// has it that is more than a text.
 var credentialFields = map[string]map[string][]string{
 	"apiKey": {"value": {"apiKey", "key", "value"}},
 	"bearer": {"token": {"token", "accessToken", "apiKey"}},
@@ -31,49 +33,61 @@ func (tr *translation) auth(pointer string, a *httptool.Auth) *httptool.Auth {
 	}
 	tr.moved("/authConfig", pointer)
 	out := &httptool.Auth{Type: a.Type, Config: map[string]any{}}
-	if out.Type == "api_key" {
+	_, token := a.Config["accessToken"]
+	_, credential := a.Config["credentialId"]
+	switch {
+	case a.Type == "api_key":
 		out.Type = "apiKey"
+	case a.Type == "oauth2" && (token || credential):
+		out.Type = "bearer" // with a token at hand there is nothing to ask for
 	}
-	if _, ready := a.Config["accessToken"]; ready && out.Type == "oauth2" {
-		out.Type = "bearer" // with the token at hand there is nothing to ask for
+	for _, name := range slices.Sorted(maps.Keys(a.Config)) {
+		tr.authField(pointer, out, name, a.Config[name])
 	}
-	for name, value := range a.Config {
-		ours := name
-		for _, pair := range storedAuthNames[out.Type] {
-			if pair.theirs == name {
-				ours = pair.ours
-				tr.moved(at("/authConfig/config", ours), at(pointer, "config", name))
-			}
-		}
-		if _, twice := out.Config[ours]; twice {
-			tr.tool.fault(at(pointer, "config", name), "says the same as another field: keep one of the two")
-		}
-		out.Config[ours] = value
-	}
-	tr.credential(pointer, out)
 	return out
 }
 
-// credential replaces the id of one of the platform's credentials by expressions
-// that read the credential of that name.
-func (tr *translation) credential(pointer string, a *httptool.Auth) {
-	id, ok := a.Config["credentialId"].(string)
-	if !ok {
+// authField puts a field of an auth config where it belongs.
+func (tr *translation) authField(pointer string, out *httptool.Auth, name string, value any) {
+	id, isID := value.(string)
+	if fields := credentialFields[out.Type]; name == "credentialId" && isID && fields != nil {
+		for ours, theirs := range fields {
+			tr.setAuth(pointer, out, name, ours, credentialExpression(id, ours, theirs))
+		}
 		return
 	}
-	delete(a.Config, "credentialId")
-	credential := "credentials[" + strconv.Quote(id) + "]"
-	for ours, fields := range credentialFields[a.Type] {
-		text := ""
-		for _, field := range fields {
-			text += credential + "." + field + " ?? "
+	ours := name
+	for _, pair := range storedAuthNames[out.Type] {
+		if pair.theirs == name {
+			ours = pair.ours
 		}
-		if a.Type == "basic" {
-			text = credential + "." + fields[0]
-		} else {
-			text += credential
-		}
-		a.Config[ours] = "{{" + text + "}}"
-		tr.moved(at("/authConfig/config", ours), at(pointer, "config", "credentialId"))
 	}
+	tr.setAuth(pointer, out, name, ours, value)
+}
+
+func (tr *translation) setAuth(pointer string, out *httptool.Auth, name, ours string, value any) {
+	written := at(pointer, "config", name)
+	if _, twice := out.Config[ours]; twice {
+		tr.fault(written, "says the same as another field: keep one of the two")
+		return
+	}
+	out.Config[ours] = value
+	if ours != name {
+		tr.moved(at("/authConfig/config", ours), written)
+	}
+}
+
+// credentialExpression reads what an auth config needs of one of the platform's
+// credentials, which stands under its id among ours: as an object with one of the
+// fields, or as a text that is the secret.
+func credentialExpression(id, ours string, fields []string) string {
+	credential := "credentials[" + strconv.Quote(id) + "]"
+	text := ""
+	for _, field := range fields {
+		text += credential + "." + field + " ?? "
+	}
+	if ours == "password" {
+		return "{{" + text + "''}}"
+	}
+	return "{{" + text + credential + "}}"
 }

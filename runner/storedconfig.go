@@ -109,7 +109,7 @@ func (tr *translation) joined(path string) string {
 	if api := tr.def.API; api != nil && api.BaseURL != "" {
 		return strings.TrimRight(api.BaseURL, "/") + "/" + strings.TrimLeft(path, "/")
 	}
-	tr.tool.fault("/httpConfig/path", "names no host, and there is no api.baseUrl that it could follow: write the whole URL")
+	tr.fault("/httpConfig/path", "names no host, and there is no api.baseUrl that it could follow: write the whole URL")
 	return "http://api/" + strings.TrimLeft(path, "/") // for the faults that the rest may have
 }
 
@@ -120,7 +120,7 @@ func (tr *translation) linked(config map[string]any) {
 		tr.apiHeaders(config, api.Headers)
 		if theirs := tr.auth("/api/authentication", api.Authentication); theirs != nil {
 			if auth != nil {
-				tr.tool.fault("/api/authentication", "can't stand beside authConfig: keep one of the two")
+				tr.fault("/api/authentication", "can't stand beside authConfig: keep one of the two")
 			}
 			auth = theirs
 		}
@@ -173,31 +173,41 @@ func (tr *translation) tree(pointer string, v any) any {
 // body translates bodyTemplate, which is JSON in a text. Where there is none, the
 // body is an object of the parameters that the path doesn't have.
 func (tr *translation) body(config map[string]any, template any, inPath map[string]bool) {
-	const pointer = "/httpConfig/bodyTemplate"
 	text, isText := template.(string)
+	if isText && strings.TrimSpace(text) == "" {
+		template = nil
+	}
 	encoding, _ := config["bodyEncoding"].(string)
-	switch {
-	case template == nil || isText && strings.TrimSpace(text) == "":
+	isText = false // unless what comes out is one
+	switch template := template.(type) {
+	case nil:
 		config["body"] = tr.bodyRest(encoding, inPath)
-	case isText:
-		tr.tool.moves = append(tr.tool.moves, move{"/executionConfig/body", pointer, true})
-		v, err := strictjson.Decode([]byte(text))
-		if err == nil {
-			config["body"] = tr.tree("/executionConfig/body", v)
-			break
-		}
-		config["body"] = tr.text("/executionConfig/body", text)
-		if encoding != "raw" {
-			delete(config, "body")
-			tr.tool.fault(pointer, `is not valid JSON: %v; write each placeholder as a string: "{n}" keeps its type`, err)
-		}
+	case string:
+		config["body"], isText = tr.bodyText(template, encoding)
 	default:
-		tr.moved("/executionConfig/body", pointer)
+		tr.moved("/executionConfig/body", "/httpConfig/bodyTemplate")
 		config["body"] = tr.tree("/executionConfig/body", template)
 	}
-	if _, isText := config["body"].(string); encoding == "raw" && !isText {
+	if encoding == "raw" && !isText {
 		rawJSON(config)
 	}
+}
+
+// bodyText translates a bodyTemplate that is written as text. Only a raw body may
+// be other than JSON.
+func (tr *translation) bodyText(template, encoding string) (body any, isText bool) {
+	const pointer = "/httpConfig/bodyTemplate"
+	tr.tool.moves = append(tr.tool.moves, move{"/executionConfig/body", pointer, true})
+	v, err := strictjson.Decode([]byte(template))
+	switch {
+	case err == nil:
+		_, isText = v.(string)
+		return tr.tree("/executionConfig/body", v), isText
+	case encoding == "raw":
+		return tr.text("/executionConfig/body", template), true
+	}
+	tr.fault(pointer, `is not valid JSON: %v; write each placeholder as a string: "{n}" keeps its type`, err)
+	return nil, false
 }
 
 // rawJSON makes a raw body that is JSON a JSON body, in which a value can't become
@@ -259,9 +269,8 @@ func (tr *translation) rest(except map[string]bool) map[string]any {
 
 // isArray reports whether a parameter is declared as an array.
 func (tr *translation) isArray(name string) bool {
-	var schema struct {
-		Properties map[string]struct{ Type any }
-	}
+	var schema struct{ Properties map[string]json.RawMessage }
+	var property struct{ Type any }
 	err := json.Unmarshal(tr.def.Parameters, &schema)
-	return err == nil && schema.Properties[name].Type == "array"
+	return err == nil && json.Unmarshal(schema.Properties[name], &property) == nil && property.Type == "array"
 }
