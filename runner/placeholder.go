@@ -36,7 +36,7 @@ func (tr *translation) promptText(pointer, src string) string {
 
 func (tr *translation) replace(pointer, src string, pattern *regexp.Regexp) string {
 	var b strings.Builder
-	last := 0
+	last, declared := 0, true
 	for _, found := range pattern.FindAllStringIndex(src, -1) {
 		before, placeholder := src[last:found[0]], src[found[0]:found[1]]
 		last = found[1]
@@ -55,7 +55,7 @@ func (tr *translation) replace(pointer, src string, pattern *regexp.Regexp) stri
 			continue
 		}
 		tr.used[name] = true
-		tr.checkName(pointer, placeholder, name)
+		declared = declared && (slices.Contains(tr.declared.Parameters, name) || tr.isDeclared(pointer, placeholder, name)) // one fault a text will do
 		if rest, open := strings.CutSuffix(before, "{"); open {
 			before = rest + "{{'{'}}" // it would make three braces
 		}
@@ -66,14 +66,14 @@ func (tr *translation) replace(pointer, src string, pattern *regexp.Regexp) stri
 
 func isNumber(name string) bool { return strings.Trim(name, "0123456789") == "" }
 
-// checkName notes a placeholder for a parameter that isn't declared. The text
-// that comes out would be refused too, but with offsets that the author can't
-// count.
-func (tr *translation) checkName(pointer, placeholder, name string) {
+// isDeclared notes a placeholder for a parameter that isn't declared. The text that
+// comes out would be refused too, but with offsets that the author can't count.
+func (tr *translation) isDeclared(pointer, placeholder, name string) bool {
 	_, err := expression.Compile("{{"+parameter(name)+"}}", tr.declared)
 	if wrong, ok := errors.AsType[*expression.Error](err); ok {
 		tr.tool.fault(pointer, "%s: %s; braces that are text are written {{'%s'}}", placeholder, wrong.Message, placeholder)
 	}
+	return err == nil
 }
 
 // parameter is the expression that reads a parameter.

@@ -251,30 +251,30 @@ var elsewhere = map[string]string{
 // can do.
 func unrunnable(doc *document.Document) []errclass.FieldError {
 	var row map[string]json.RawMessage
+	var configuration struct{ MCP json.RawMessage }
 	if json.Unmarshal(doc.JSON, &row) != nil {
 		return nil // whatever it is, its shape was refused
 	}
-	var configuration struct{ MCP json.RawMessage }
 	_ = json.Unmarshal(row["configuration"], &configuration)
-	row["configuration/mcp"] = configuration.MCP
 	var faults []errclass.FieldError
-	for pointer, why := range elsewhere {
-		if given := row[pointer[1:]]; len(given) > 0 && string(given) != "null" {
-			faults = append(faults, locate(doc, errclass.FieldError{Field: pointer, Message: why}))
+	for _, pointer := range slices.Sorted(maps.Keys(elsewhere)) {
+		given := row[pointer[1:]]
+		if pointer == "/configuration/mcp" {
+			given = configuration.MCP
+		}
+		if len(given) > 0 && string(given) != "null" {
+			faults = append(faults, locate(doc, errclass.FieldError{Field: pointer, Message: elsewhere[pointer]}))
 		}
 	}
-	slices.SortFunc(faults, func(a, b errclass.FieldError) int { return strings.Compare(a.Field, b.Field) })
 	return faults
 }
 
-// pointerToken writes a name as a token of a JSON pointer.
-func pointerToken(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-}
+var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
 
-func at(pointer string, names ...any) string {
+// at is the JSON pointer of what names lead to from another.
+func at(pointer string, names ...string) string {
 	for _, name := range names {
-		pointer += "/" + pointerToken(fmt.Sprint(name))
+		pointer += "/" + pointerEscaper.Replace(name)
 	}
 	return pointer
 }

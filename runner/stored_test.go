@@ -133,6 +133,22 @@ httpConfig: {method: POST, path: UPSTREAM/items, bodyEncoding: form-urlencoded, 
 type: http
 executionConfig: {method: POST, url: UPSTREAM/items, bodyEncoding: form-urlencoded, body: {id: '{{parameters.id}}', q: '{{parameters.q}}'}}`,
 			`{"id":17,"q":"a&b=c"}`, `{}`},
+		{"names that the language reserves", `
+parameters: {properties: {in: {}, not: {}, nil: {}, let: {}, 'true': {}, 2fa: {}, a.b: {}, é: {}}}
+type: action
+httpConfig: {method: POST, path: 'UPSTREAM/{in}', bodyTemplate: '{"a": "{not}{nil}", "b": ["{let}", "{true}", "{2fa}"]}'}`, `
+parameters: true
+type: http
+executionConfig: {method: POST, url: 'UPSTREAM/1', body: {a: '23', b: [4, 5, 6]}}`,
+			`{"in":1,"not":2,"nil":3,"let":4,"true":5,"2fa":6}`, `{}`},
+		{"names of all kinds in the body", `
+parameters: {properties: {in: {}, 2fa: {}, a.b: {}, é: {}, 'q"}}': {}}}
+type: action
+httpConfig: {method: POST, path: UPSTREAM/}`, `
+parameters: true
+type: http
+executionConfig: {method: POST, url: UPSTREAM/, body: '{{parameters}}'}`,
+			`{"in":1,"2fa":2,"a.b":3,"é":4,"q\"}}":5}`, `{}`},
 		{"raw text", `
 type: action
 httpConfig: {method: POST, path: UPSTREAM/items, bodyEncoding: raw, bodyTemplate: 'id={id}'}`, `
@@ -210,7 +226,7 @@ executionConfig: {providerId: main, promptTemplate: '{{parameters.q}}', outputMo
 		t.Run(tc.name, func(t *testing.T) {
 			upstream := record(t, tc.answer)
 			head := declares
-			if strings.HasPrefix(tc.own, "\nparameters:") {
+			if strings.HasPrefix(tc.own, "\nparameters:") { // its own
 				head = "name: a"
 			}
 			wantSent, wantValue := upstream.run(t, head+tc.own, tc.parameters)
@@ -301,6 +317,14 @@ func TestStoredFaults(t *testing.T) {
 			require.Len(t, got, 1, "one mistake, one fault: %q", got)
 			require.Contains(t, got[0], tc.want)
 		})
+	}
+}
+
+// What isn't an object is refused, not fallen over.
+func TestParseRefusesScalars(t *testing.T) {
+	for _, text := range []string{"null", "1", `"a"`, "[]", `{"configuration":1,"soapConfig":{}}`} {
+		_, err := runner.Parse("tool.json", []byte(text))
+		require.NotEmpty(t, faults(t, err), text)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/almyty-inc/toolrun/internal/strictjson"
@@ -18,6 +19,9 @@ func (tr *translation) http(config map[string]any) {
 	tr.texts(config, "queryParams", "headers")
 	method, _ := config["method"].(string)
 	template := config["bodyTemplate"]
+	if text, ok := template.(string); ok && strings.TrimSpace(text) == "" {
+		template = nil
+	}
 	delete(config, "path")
 	delete(config, "bodyTemplate")
 	config["url"] = url
@@ -160,7 +164,7 @@ func (tr *translation) tree(pointer string, v any) any {
 		return tr.text(pointer, v)
 	case []any:
 		for i := range v {
-			v[i] = tr.tree(at(pointer, i), v[i])
+			v[i] = tr.tree(at(pointer, strconv.Itoa(i)), v[i])
 		}
 	case map[string]any:
 		for _, name := range slices.Sorted(maps.Keys(v)) {
@@ -173,12 +177,8 @@ func (tr *translation) tree(pointer string, v any) any {
 // body translates bodyTemplate, which is JSON in a text. Where there is none, the
 // body is an object of the parameters that the path doesn't have.
 func (tr *translation) body(config map[string]any, template any, inPath map[string]bool) {
-	text, isText := template.(string)
-	if isText && strings.TrimSpace(text) == "" {
-		template = nil
-	}
 	encoding, _ := config["bodyEncoding"].(string)
-	isText = false // unless what comes out is one
+	isText := false // what comes out
 	switch template := template.(type) {
 	case nil:
 		config["body"] = tr.bodyRest(encoding, inPath)
