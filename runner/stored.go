@@ -211,7 +211,7 @@ func (tr *translation) moved(from, to string) {
 	tr.tool.moves = append(tr.tool.moves, move{from: from, to: to})
 }
 
-// written is the pointer at which the author wrote what has a pointer in the
+// writtenAt is the pointer at which the author wrote what has a pointer in the
 // translated definition, and where within a text that is.
 func (t *tool) writtenAt(pointer string) (at, within string) {
 	for _, m := range slices.Backward(t.moves) {

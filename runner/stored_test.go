@@ -54,7 +54,7 @@ func (r *recorder) run(t *testing.T, yaml, parameters string) (sent, value strin
 		},
 		Providers: []llmtool.Provider{{ID: "main", Type: "openai", BaseURL: r.URL, APIKey: "{{env.TOKEN}}", Model: "m"}},
 	})
-	result := execute(t, run, runner.Request{Tool: def.Name, Parameters: []byte(parameters)})
+	result := execute(t, run, runner.Request{Tool: def.Name, Parameters: []byte(strings.ReplaceAll(parameters, "UPSTREAM", r.URL))})
 	require.Nil(t, result.Failure)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,6 +189,21 @@ type: http
 authConfig: {type: apiKey, config: {name: X-Key, value: literal}}
 executionConfig: {url: 'UPSTREAM/v1/items/{{parameters.id}}', headers: {X-Shop: '1', X-N: mine}}`,
 			`{"id":1}`, `{}`},
+		{"a path that begins with a parameter follows the API", `
+type: api
+api: {baseUrl: UPSTREAM}
+httpConfig: {method: GET, path: '{id}/items'}`, `
+type: http
+executionConfig: {url: 'UPSTREAM/{{parameters.id}}/items'}`,
+			`{"id":"v1"}`, `{}`},
+		{"a parameter is the whole URL", `
+parameters: {properties: {url: {type: string}}}
+type: api
+httpConfig: {method: GET, path: '{url}'}`, `
+parameters: true
+type: http
+executionConfig: {url: '{{parameters.url}}'}`,
+			`{"url":"UPSTREAM/x?y=1"}`, `{}`},
 		{"condition and mapping", `
 type: api
 httpConfig: {method: GET, path: UPSTREAM/items, responseMapping: {dataPath: items.0, successCondition: "data.meta.ok === true"}}`, `

@@ -33,13 +33,14 @@ func (tr *translation) auth(pointer string, a *httptool.Auth) *httptool.Auth {
 	}
 	tr.moved("/authConfig", pointer)
 	out := &httptool.Auth{Type: a.Type, Config: map[string]any{}}
+	_, asks := a.Config["tokenUrl"]
 	_, token := a.Config["accessToken"]
 	_, credential := a.Config["credentialId"]
 	switch {
 	case a.Type == "api_key":
 		out.Type = "apiKey"
-	case a.Type == "oauth2" && (token || credential):
-		out.Type = "bearer" // with a token at hand there is nothing to ask for
+	case a.Type == "oauth2" && !asks && (token || credential):
+		out.Type = "bearer" // the token is at hand
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Config)) {
 		tr.authField(pointer, out, name, a.Config[name])

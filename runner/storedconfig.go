@@ -102,16 +102,19 @@ func (tr *translation) finish(kind Type, config map[string]any) {
 	tr.def.ExecutionConfig = raw
 }
 
-// joined is the URL of a path: itself where it has a host or takes it from an
-// expression, else behind the linked API's base URL.
+// joined is the URL of a path: itself where it has a host or begins with an
+// expression for one, else behind the linked API's base URL.
 func (tr *translation) joined(path string) string {
-	for _, start := range []string{"http://", "https://", "{"} {
+	for _, start := range []string{"http://", "https://", "{{"} {
 		if len(path) >= len(start) && strings.EqualFold(path[:len(start)], start) {
 			return path
 		}
 	}
 	if api := tr.def.API; api != nil && api.BaseURL != "" {
 		return strings.TrimRight(api.BaseURL, "/") + "/" + strings.TrimLeft(path, "/")
+	}
+	if strings.HasPrefix(path, "{") {
+		return path // a parameter may be the whole URL
 	}
 	tr.fault("/httpConfig/path", "names no host, and there is no api.baseUrl that it could follow: write the whole URL")
 	return "http://api/" + strings.TrimLeft(path, "/") // for the faults that the rest may have
