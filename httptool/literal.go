@@ -65,6 +65,8 @@ func (a *Auth) secretFields() []string {
 		switch name {
 		case "name", "in":
 			return true
+		case "headerName", "parameter", "location", "credentialId": // as a stored tool has them
+			return true
 		case "username": // with no password it is the key, as Stripe has it
 			password, _ := strictjson.ScalarText(a.Config["password"])
 			return password != ""

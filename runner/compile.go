@@ -23,7 +23,9 @@ const checkTimeout = 10 * time.Second
 
 // tool is a definition that was checked: all that an execution needs of it.
 type tool struct {
-	def     *Definition
+	written *Definition // as its author wrote it
+	def     *Definition // the same, translated; see stored.go
+	moves   []move
 	faults  []errclass.FieldError // a tool with faults never runs
 	input   *schema.Schema        // nil takes any object
 	output  *schema.Schema        // nil takes anything
@@ -52,9 +54,9 @@ type output struct {
 // library that panics on what a stranger wrote is a fault of that definition.
 func (r *Runner) compile(def *Definition) (t *tool) {
 	if def == nil {
-		return &tool{def: &Definition{}, faults: []errclass.FieldError{{Message: "is nil: Options.Tools must hold definitions"}}}
+		return &tool{def: &Definition{}, written: &Definition{}, faults: []errclass.FieldError{{Message: "is nil: Options.Tools must hold definitions"}}}
 	}
-	t = &tool{def: def, literals: literals([]*Definition{def})}
+	t = &tool{written: def, def: def, literals: literals([]*Definition{def})}
 	if def.Configuration.Cache.Enabled {
 		t.version = definitionVersion(def)
 	}
@@ -71,6 +73,7 @@ func (r *Runner) compile(def *Definition) (t *tool) {
 // compileParts compiles what can be, also where the shape has faults. Without
 // a sandbox the source is not checked, without clients the provider isn't.
 func (r *Runner) compileParts(t *tool) *tool {
+	t.translate()
 	def := t.def
 	t.input = t.compileSchema("/parameters", def.Parameters)
 	t.checkInput()
@@ -92,15 +95,27 @@ func (r *Runner) compileParts(t *tool) *tool {
 	return t
 }
 
-// fault notes one fault at a JSON pointer into the definition. Where there is
-// one already, or one around it, the first stands: the others follow from it.
+// fault notes one fault at a JSON pointer into the definition, at the place where
+// its author wrote what stands there.
 func (t *tool) fault(pointer, format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	pointer, within := t.writtenAt(pointer)
+	if within != "" {
+		message = "at " + within + ": " + message
+	}
+	t.faultAt(pointer, message)
+}
+
+// faultAt notes one fault at a pointer into the definition as it was written. Where
+// there is one already, or one around it, the first stands: the others follow from
+// it.
+func (t *tool) faultAt(pointer, message string) {
 	for _, f := range t.faults {
 		if rest, ok := strings.CutPrefix(pointer, f.Field); ok && f.Field != "" && (rest == "" || rest[0] == '/') {
 			return
 		}
 	}
-	t.faults = append(t.faults, t.def.fault(pointer, fmt.Sprintf(format, args...)))
+	t.faults = append(t.faults, t.def.fault(pointer, message))
 }
 
 // faulty reports whether there is a fault at a pointer.

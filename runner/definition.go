@@ -28,6 +28,7 @@ const (
 	Deprecated Status = "deprecated"
 	Draft      Status = "draft"
 	Broken     Status = "error"
+	Deleted    Status = "deleted" // as the platform stores it
 )
 
 // Definition is a tool as its author writes it. Read one with [Load] or
@@ -58,7 +59,30 @@ type Definition struct {
 	Configuration   Configuration   `json:"configuration,omitzero"`
 	Examples        []Example       `json:"examples,omitempty"`
 
-	// Organization owns the tool; empty means that every organization sees it.
+	// HTTPConfig, GraphQLConfig and LLMConfig are what the platform stores in place
+	// of ExecutionConfig, and mean the same. At most one of the four, or Code, can
+	// be given; Type may then be one of the platform's (function, action, query,
+	// mutation, api). Texts have {name} for a parameter, those of LLMConfig
+	// {{name}}; expressions work too. HTTPConfig's path is the URL, or follows
+	// API's baseUrl; its bodyTemplate is JSON in a text. Parameters that it uses
+	// nowhere are sent too: in the query of a GET or DELETE, and, where there is no
+	// bodyTemplate, in the body of a POST, PUT or PATCH, which has all that the path
+	// hasn't.
+	HTTPConfig    json.RawMessage `json:"httpConfig,omitempty"`
+	GraphQLConfig json.RawMessage `json:"graphqlConfig,omitempty"`
+	LLMConfig     json.RawMessage `json:"llmConfig,omitempty"`
+	// API is what a stored tool takes from the API that it is linked to.
+	API *API `json:"api,omitempty"`
+	// ExecutionMethod is how the platform runs the tool. Code of method http or
+	// graphql has axios, as code of Type [HTTP] does.
+	ExecutionMethod string `json:"executionMethod,omitempty"`
+	// Dependencies are the npm packages that stored code requires, with their
+	// versions. axios is there; others are for a CodeFile beside a node_modules.
+	Dependencies map[string]string `json:"dependencies,omitempty"`
+
+	// Organization owns the tool; empty means that every organization sees it. No
+	// file decides that: a stored tool's organizationId is passed over, like its
+	// other housekeeping, and who serves several organizations sets the field.
 	Organization string `json:"-"`
 
 	origin *origin
@@ -89,10 +113,22 @@ type Cache struct {
 // Example documents a tool and tests it; see "toolrun test".
 type Example struct {
 	Name           string          `json:"name"`
+	Description    string          `json:"description,omitempty"`
 	Input          json.RawMessage `json:"input,omitempty"`
 	ExpectedOutput json.RawMessage `json:"expectedOutput,omitempty"`
 	ExpectedError  json.RawMessage `json:"expectedError,omitempty"`
 	Upstream       json.RawMessage `json:"upstream,omitempty"`
+}
+
+// dropNulls makes what is null, as it often is in a stored tool, absent.
+func (d *Definition) dropNulls() {
+	for _, field := range []*json.RawMessage{
+		&d.Version, &d.Metadata, &d.Parameters, &d.OutputSchema, &d.ExecutionConfig, &d.HTTPConfig, &d.GraphQLConfig, &d.LLMConfig,
+	} {
+		if string(*field) == "null" {
+			*field = nil
+		}
+	}
 }
 
 // id is what requests name the tool by.

@@ -148,7 +148,8 @@ func parse(name string, data []byte) (*Definition, []errclass.FieldError, error)
 	if len(faults) > 0 {
 		_ = json.Unmarshal(doc.JSON, def) // lenient: the faults say what is wrong
 	}
-	return def, faults, nil
+	def.dropNulls()
+	return def, append(faults, unrunnable(doc)...), nil
 }
 
 // orFaults is def, or the error of its faults. What is wrong besides with the
@@ -164,7 +165,7 @@ func (d *Definition) orFaults(faults []errclass.FieldError) (*Definition, error)
 			defer func() { _ = pool.Close() }() // nothing runs any more
 		}
 	}
-	return nil, invalid("definition", r.compileParts(&tool{def: d, faults: faults}).faults)
+	return nil, invalid("definition", r.compileParts(&tool{written: d, def: d, faults: faults}).faults)
 }
 
 // LoadProviders reads a providers file. Faults, those of meaning included, are
@@ -299,7 +300,7 @@ func decode(doc *document.Document, s *schema.Schema, into any) []errclass.Field
 	if len(faults) > 0 {
 		return faults
 	}
-	if err := strictjson.Unmarshal(doc.JSON, into); err != nil {
+	if err := strictjson.UnmarshalKnown(doc.JSON, into); err != nil {
 		return []errclass.FieldError{{Message: doc.Name + ": " + err.Error()}}
 	}
 	return nil

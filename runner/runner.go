@@ -271,7 +271,7 @@ func (r *Runner) Tools(organization string) []*Definition {
 	var defs []*Definition
 	for _, t := range r.order {
 		if t.def.Organization == "" || t.def.Organization == organization {
-			defs = append(defs, t.def)
+			defs = append(defs, t.written)
 		}
 	}
 	return defs
@@ -284,7 +284,7 @@ func (r *Runner) Tool(organization, id string) (*Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.def, nil
+	return t.written, nil
 }
 
 // Needs lists the names that a tool reads from Env and Credentials by

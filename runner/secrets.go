@@ -6,12 +6,16 @@ import (
 	"github.com/almyty-inc/toolrun/internal/redact"
 )
 
-// literals are the secrets that definitions hold themselves, in authConfig.
+// literals are the secrets that definitions hold themselves, in authConfig and in
+// that of a linked API.
 func literals(defs []*Definition) []string {
 	var found []string
 	for _, def := range defs {
 		if def != nil {
 			found = append(found, def.AuthConfig.Literals()...)
+			if def.API != nil {
+				found = append(found, def.API.Authentication.Literals()...)
+			}
 		}
 	}
 	return found

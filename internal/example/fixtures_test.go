@@ -17,7 +17,7 @@ func TestFixtures(t *testing.T) {
 	for _, test := range []struct {
 		dir   string
 		tools int
-	}{{"tools", 22}, {"tour", 3}} {
+	}{{"tools", 22}, {"tour", 3}, {"stored", 6}} {
 		t.Run(test.dir, func(t *testing.T) {
 			dir := filepath.Join("../../testdata", test.dir)
 			defs, err := runner.Load(dir)

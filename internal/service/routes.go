@@ -155,6 +155,11 @@ func completed(def *runner.Definition) runner.Definition {
 	d.ID = cmp.Or(d.ID, d.Name)
 	d.Status = cmp.Or(d.Status, runner.Active)
 	d.AuthConfig = d.AuthConfig.Redacted()
+	if d.API != nil {
+		api := *d.API
+		api.Authentication = api.Authentication.Redacted()
+		d.API = &api
+	}
 	return d
 }
 

@@ -227,6 +227,26 @@ func TestDefinitionsAreShownWithoutSecrets(t *testing.T) {
 	require.Equal(t, "SEKRET-1", options.Tools[0].AuthConfig.Config["token"], "the definition itself stays as it is")
 }
 
+// A tool in the platform's stored form is shown as it was written, and those of its
+// secrets that stand under the platform's names aren't.
+func TestStoredDefinitionsAreShownAsWritten(t *testing.T) {
+	options := runner.Options{Tools: []*runner.Definition{
+		define(t, "name: stored\ntype: query\nauthConfig: {type: apiKey, config: {key: SEKRET-1, headerName: X-Own}}\nhttpConfig: {path: 'https://api.example.com/{id}'}"),
+		define(t, "name: linked\ntype: query\napi: {baseUrl: 'https://api.example.com', authentication: {type: basic, config: {username: ada, password: SEKRET-2}}}\nhttpConfig: {path: /}"),
+	}}
+	s := serve(t, options, service.Options{})
+	_, body := s.do(t, "GET", "/organizations/acme/tools", "", "")
+	for _, shown := range []string{
+		`"type":"query"`, `"httpConfig":{"path":"https://api.example.com/{id}"}`, `"config":{"headerName":"X-Own","key":"[redacted]"}`,
+		`"api":{"baseUrl":"https://api.example.com","authentication":{"type":"basic","config":{"password":"[redacted]","username":"ada"}}}`,
+	} {
+		require.Contains(t, body, shown)
+	}
+	require.NotContains(t, body, "SEKRET")
+	require.NotContains(t, body, "executionConfig")
+	require.Equal(t, "SEKRET-2", options.Tools[1].API.Authentication.Config["password"], "the definition itself stays as it is")
+}
+
 func TestDetailsNameTheExecution(t *testing.T) {
 	s := serve(t, plainTools(t), service.Options{})
 	for _, tool := range []string{"echo", "fail"} {

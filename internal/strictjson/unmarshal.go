@@ -16,11 +16,17 @@ import (
 //
 // It follows json/v2: a missing member leaves its field alone, null sets it to
 // zero, and a time.Duration needs a format.
-func Unmarshal(data []byte, into any) error {
+func Unmarshal(data []byte, into any) error { return unmarshal(data, into, true) }
+
+// UnmarshalKnown is [Unmarshal] for text whose members were checked already: it
+// passes over those that the Go value has no place for.
+func UnmarshalKnown(data []byte, into any) error { return unmarshal(data, into, false) }
+
+func unmarshal(data []byte, into any, strict bool) error {
 	if err := checkDepth(data); err != nil {
 		return err
 	}
-	return explain(json.Unmarshal(data, into, json.RejectUnknownMembers(true), json.WithUnmarshalers(json.JoinUnmarshalers(
+	return explain(json.Unmarshal(data, into, json.RejectUnknownMembers(strict), json.WithUnmarshalers(json.JoinUnmarshalers(
 		json.UnmarshalFromFunc(unmarshalAny), json.UnmarshalFromFunc(unmarshalNumber),
 	))), data)
 }
