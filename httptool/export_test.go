@@ -27,8 +27,10 @@ func LoopbackTransport(p Policy, r *net.Resolver, config *tls.Config) (*Transpor
 }
 
 var (
-	RetryAfter = httperr.RetryAfter
-	NextLink   = nextLink
+	RetryAfter    = httperr.RetryAfter
+	NextLink      = nextLink
+	DecodeBase64  = decodeBase64
+	DecodeDataURL = decodeDataURL
 )
 
 func CheckURL(t *Transport, u *url.URL) error { return t.policy.checkURL(u) }

@@ -1,6 +1,7 @@
 package httptool_test
 
 import (
+	"encoding/base64"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/httptool"
@@ -105,5 +107,51 @@ func FuzzErrorMessage(f *testing.F) {
 		message, code := httptool.ErrorMessage(contentType, body)
 		require.Equal(t, errclass.OneLine(message, 300), message)
 		require.Equal(t, errclass.OneLine(code, 64), code)
+	})
+}
+
+func FuzzDataURL(f *testing.F) {
+	for seed, want := range map[string][2]string{
+		"data:,a%20b":                       {"text/plain; charset=US-ASCII", "a b"},
+		"DATA:;charset=utf-8;base64,YQ":     {"text/plain; charset=utf-8", "a"},
+		"data:image/PNG; BASE64,YQ%3D%3D":   {"image/png", "a"},
+		" data:a/b;base64,_-8=#x":           {"a/b", "\xff\xef"},
+		"data:image/svg+xml;utf8,<svg>,</>": {"image/svg+xml", "<svg>,</>"},
+		"data:a/b;c=\"d\";base64,Y\nQ = =":  {"a/b; c=d", "a"},
+	} {
+		mediaType, content, err := httptool.DecodeDataURL(seed)
+		require.NoError(f, err, seed)
+		require.Equal(f, want, [2]string{mediaType, string(content)}, seed)
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		mediaType, content, err := httptool.DecodeDataURL(s)
+		if err != nil {
+			return
+		}
+		require.True(t, httpguts.ValidHeaderFieldValue(mediaType), "%q", mediaType)
+		again, same, err := httptool.DecodeDataURL("data:" + mediaType + ";base64," + base64.URLEncoding.EncodeToString(content))
+		require.NoError(t, err)
+		require.Equal(t, mediaType, again)
+		require.Equal(t, string(content), string(same))
+	})
+}
+
+func FuzzBase64(f *testing.F) {
+	for _, seed := range []string{"", "YQ", "YQ==", "YQ=", "_-8", "/+8=", "Y Q\r\n==", "=", "====", "Y", "\u00e9"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		decoded, err := httptool.DecodeBase64(s)
+		if standard, standardErr := base64.StdEncoding.DecodeString(s); standardErr == nil {
+			require.NoError(t, err)
+			require.Equal(t, string(standard), string(decoded))
+		}
+		if err == nil {
+			require.LessOrEqual(t, len(decoded), len(s))
+			again, err := httptool.DecodeBase64(base64.RawURLEncoding.EncodeToString(decoded))
+			require.NoError(t, err)
+			require.Equal(t, string(decoded), string(again))
+		}
 	})
 }

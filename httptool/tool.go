@@ -51,15 +51,28 @@ type Config struct {
 	// A header set here wins over one that authConfig would set.
 	Headers map[string]any `json:"headers,omitempty"`
 
-	// QueryParams are appended to the URL's query, sorted by name. An array
-	// repeats its name, an absent or null value drops it.
+	// QueryParams are appended to the URL's query, sorted by name, arrays and
+	// objects as in a form (see Body). An absent or null value is left out.
 	QueryParams map[string]any `json:"queryParams,omitempty"`
 
-	// Body is a JSON value; empty for none.
+	// Body is a JSON value; empty for none. No body is larger than 32 MiB. For the
+	// two forms it is an object of the fields, from which absent and null values
+	// are left out.
+	//
+	// In form-urlencoded an array of scalars repeats its name, a=1&a=2 (so a field
+	// named "a[]" is what PHP and Rails take for a list); an object and an array
+	// of objects put their names in brackets, a[b]=1 and a[0][b]=1, and an array
+	// within those its numbers, a[b][0]=1. They may be 16 deep.
+	//
+	// In multipart a field is a scalar, a file or an array of these, which
+	// repeats the name. A file is an object with filename, contentType and one of
+	// base64 (of either alphabet, padded or not), dataUrl and text. The filename
+	// defaults to "file" and to none for a text, the contentType to that of the
+	// data URL, text/plain for a text and else application/octet-stream.
 	Body json.RawMessage `json:"body,omitempty"`
 
-	// BodyEncoding is json (the default), form-urlencoded, multipart (text
-	// fields) or raw. A raw body that is JSON can't have placeholders.
+	// BodyEncoding is json (the default), form-urlencoded, multipart or raw. A
+	// raw body that is JSON can't have placeholders.
 	BodyEncoding string `json:"bodyEncoding,omitempty"`
 
 	// Timeout in milliseconds bounds one attempt: a request with its redirects,
