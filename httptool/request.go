@@ -35,9 +35,10 @@ type request struct {
 	url    *url.URL
 	header http.Header
 	body   []byte // nil: none
+	grant  *grant // for its Authorization; nil: none
 }
 
-func (r *requestTemplate) build(s *expression.Scope) (*request, error) {
+func (r *requestTemplate) build(s *expression.Scope, organization string) (*request, error) {
 	address, query, err := r.url.render(s)
 	if err != nil {
 		return nil, err
@@ -64,6 +65,11 @@ func (r *requestTemplate) build(s *expression.Scope) (*request, error) {
 			return nil, badInput("the value of header %s holds what a header can't", h.name)
 		}
 		req.header[h.name] = []string{value}
+	}
+	if _, set := req.header["Authorization"]; !set {
+		if req.grant, err = r.auth.grant(s, organization); err != nil {
+			return nil, err
+		}
 	}
 	setDefault(req.header, "User-Agent", "toolrun")
 	setDefault(req.header, "Accept", "application/json, */*;q=0.5")

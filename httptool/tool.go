@@ -105,15 +105,19 @@ type Input struct {
 	Parameters  map[string]any // as JSON decodes: strings, numbers, bools, []any, map[string]any
 	Env         map[string]string
 	Credentials map[string]any
+	// Organization is whom the run is for; the tokens of oauth2 are kept apart by
+	// it. Empty is one, too.
+	Organization string
 }
 
 // Response is what a successful run returns.
 type Response struct {
 	Value    json.RawMessage // valid, compact JSON
-	Attempts int             // requests sent, with retries and pages, without redirects
+	Attempts int             // requests sent, with retries and pages, without redirects and those for tokens
 }
 
-// Tool is a compiled definition. It is immutable and safe for concurrent use.
+// Tool is a compiled definition. It is safe for concurrent use, and immutable but
+// for the access tokens that it keeps for oauth2.
 type Tool struct {
 	request    *requestTemplate
 	timeout    time.Duration // of one attempt
@@ -173,13 +177,16 @@ func (t *Tool) Names() (env, credentials []string) { return t.env, t.credentials
 // ended with an [*errclass.Error] as its cause, that is the error.
 func (t *Tool) Run(ctx context.Context, rt http.RoundTripper, in Input) (*Response, error) {
 	scope := expression.Scope{Parameters: in.Parameters, Env: in.Env, Credentials: in.Credentials}
-	req, err := t.request.build(&scope)
+	req, err := t.request.build(&scope, in.Organization)
 	if err != nil {
 		return nil, errclass.Classify(err)
 	}
 	c := newCall(ctx, t, rt)
 	value, failure := t.result(c, req)
 	if failure != nil {
+		if len(c.tokens) > 0 && !c.foreign(failure) {
+			failure = withoutSecrets(failure, c.tokens...)
+		}
 		return nil, failure
 	}
 	return &Response{Value: value, Attempts: c.attempts}, nil

@@ -255,7 +255,6 @@ func TestFaultsOfDefinitions(t *testing.T) {
 		{httptool.Config{URL: ok, ResponseMapping: &httptool.ResponseMapping{SuccessCondition: "response."}}, nil, "/responseMapping/successCondition", ""},
 		{httptool.Config{URL: ok, Pagination: &httptool.Pagination{Type: "pages"}}, nil, "/pagination/type", "one of"},
 		{httptool.Config{URL: ok, Pagination: &httptool.Pagination{Type: "cursor"}}, nil, "/pagination/cursorPath", "required"},
-		{httptool.Config{URL: ok}, &httptool.Auth{Type: "oauth2"}, "/authConfig/type", "not supported yet"},
 		{httptool.Config{URL: ok}, &httptool.Auth{Type: "digest"}, "/authConfig/type", "one of"},
 		{httptool.Config{URL: ok}, &httptool.Auth{Type: "bearer"}, "/authConfig/config/token", "required"},
 		{httptool.Config{URL: ok}, &httptool.Auth{Type: "bearer", Config: object{"token": "t", "tokn": "x"}}, "/authConfig/config/tokn", "not allowed"},
@@ -268,7 +267,7 @@ func TestFaultsOfDefinitions(t *testing.T) {
 		require.Contains(t, faults[0].Message, tc.want)
 	}
 	_, faults := httptool.Compile(httptool.Config{URL: "x", Method: "TRACE", Headers: object{"Host": "h"}}, &httptool.Auth{Type: "oauth2"}, nil)
-	require.Len(t, faults, 4, "all at once")
+	require.Len(t, faults, 6, "all at once")
 	_, faults = httptool.Compile(httptool.Config{URL: ok + "{{parameters.nmae}}"}, nil, []byte(`{"properties":{"name":{}}}`))
 	require.Contains(t, faults[0].Message, "did you mean")
 }

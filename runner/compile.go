@@ -276,7 +276,7 @@ func (t *tool) useHTTP(r *Runner, compiled *httptool.Tool, faults []errclass.Fie
 	t.env, t.credentials = compiled.Names()
 	t.run = func(ctx context.Context, x *execution) (output, error) {
 		response, err := compiled.Run(ctx, r.carrier, httptool.Input{
-			Parameters: x.parameters, Env: r.opts.Env, Credentials: x.credentials,
+			Parameters: x.parameters, Env: r.opts.Env, Credentials: x.credentials, Organization: x.organization,
 		})
 		if err != nil {
 			return output{}, err
