@@ -2,7 +2,6 @@ package httptool_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -90,6 +89,11 @@ func (a *authority) auth(config object) *httptool.Auth {
 	return &httptool.Auth{Type: "oauth2", Config: all}
 }
 
+// hostOf is host and port of a token endpoint or target.
+func hostOf(address string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/token")
+}
+
 var withSecret = httptool.Input{Env: map[string]string{"SECRET": "hush-hush"}}
 
 func (a *authority) run(t testing.TB, tool *httptool.Tool) (*httptool.Response, *errclass.Error) {
@@ -164,20 +168,13 @@ func TestTokensAreKept(t *testing.T) {
 
 func TestTokensApart(t *testing.T) {
 	a := newAuthority(t)
-	a.set(func() {
-		a.answer = func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"access_token":""}`) }
-	})
-	a.set(func() { a.answer = nil })
-	var tokens sync.Map
-	a.respond = nil
-	a.set(func() {
-		a.answer = func(w http.ResponseWriter, r *http.Request) {
-			id, _, _ := r.BasicAuth()
-			fmt.Fprintf(w, `{"access_token":"token of %s %d"}`, id, a.asked.Load())
-		}
-	})
-	target, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { tokens.Store(r.Header.Get("Authorization"), true) })
-	rt := allow(t, strings.TrimPrefix(target.URL, "http://"), strings.TrimSuffix(strings.TrimPrefix(a.tokenURL, "http://"), "/token"))
+	a.answer = func(w http.ResponseWriter, r *http.Request) {
+		id, _, _ := r.BasicAuth()
+		fmt.Fprintf(w, `{"access_token":"token of %s"}`, id)
+	}
+	var got string
+	target, _ := serve(t, func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("Authorization") })
+	rt := allow(t, hostOf(target.URL), hostOf(a.tokenURL))
 	auth := a.auth(object{"clientId": "{{credentials.id}}", "scope": "{{parameters.scope}}"})
 	tool, other := compile(t, httptool.Config{URL: target.URL}, auth), compile(t, httptool.Config{URL: target.URL}, auth)
 	input := func(org, id, scope, secret string) httptool.Input {
@@ -190,6 +187,7 @@ func TestTokensApart(t *testing.T) {
 			_, err := tool.Run(t.Context(), rt, in)
 			require.NoError(t, err)
 			require.Equal(t, int64(i+1), a.asked.Load())
+			require.Equal(t, "Bearer token of "+in.Credentials["id"].(string), got)
 		}
 	}
 	_, err := other.Run(t.Context(), rt, input("a", "i", "s", "x"))
@@ -279,114 +277,6 @@ func TestRefusedTokens(t *testing.T) {
 	require.Equal(t, int64(7), a.called.Load())
 }
 
-func TestTokenFailures(t *testing.T) {
-	host := func(u string) string { return strings.TrimSuffix(strings.TrimPrefix(u, "http://"), "/token") }
-	text := func(status int, body string) func(http.ResponseWriter, *http.Request) {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "7")
-			w.WriteHeader(status)
-			io.WriteString(w, body)
-		}
-	}
-	for name, tc := range map[string]struct {
-		answer    func(http.ResponseWriter, *http.Request)
-		class     errclass.Class
-		reason    errclass.Reason
-		retryable bool
-		detail    string // HOST is the token endpoint's
-	}{
-		"unknown client":     {text(401, `{"error":"invalid_client","error_description":"No hush-hush,\nplease"}`), errclass.HTTPError, errclass.Auth, false, "401 Unauthorized: token request to HOST: invalid_client: No [redacted], please"},
-		"unknown client 400": {text(400, `{"error":"invalid_client"}`), errclass.HTTPError, errclass.Auth, false, "400 Bad Request: token request to HOST: invalid_client"},
-		"unauthorized":       {text(400, `{"error":"unauthorized_client","error_description":"d"}`), errclass.HTTPError, errclass.Auth, false, "400 Bad Request: token request to HOST: unauthorized_client: d"},
-		"scope":              {text(400, `{"error":"invalid_scope","error_description":"d"}`), errclass.HTTPError, errclass.BadRequest, false, "400 Bad Request: token request to HOST: invalid_scope: d"},
-		"no words":           {text(500, ""), errclass.HTTPError, errclass.ServerError, true, "500 Internal Server Error: token request to HOST"},
-		"busy":               {text(503, "<title>Busy</title>"), errclass.HTTPError, errclass.Overloaded, true, "503 Service Unavailable: token request to HOST: Busy"},
-		"HTML":               {text(200, "<!doctype html><p>Log in"), errclass.InvalidResponse, errclass.NotJSON, false, "token request to HOST: the body is HTML, not JSON"},
-		"empty":              {text(204, ""), errclass.InvalidResponse, errclass.NotJSON, false, "token request to HOST: the body is not valid JSON"},
-		"no token":           {text(200, `{"expires_in":1}`), errclass.InvalidResponse, errclass.NoData, false, "token request to HOST: the answer has no access_token"},
-		"an array":           {text(200, `[]`), errclass.InvalidResponse, errclass.NoData, false, "token request to HOST: the answer has no access_token"},
-		"an error with 200":  {text(200, `{"error":"nope"}`), errclass.InvalidResponse, errclass.UpstreamFailed, false, "token request to HOST: nope"},
-		"a line break":       {text(200, `{"access_token":"a\r\nb"}`), errclass.InvalidResponse, errclass.Malformed, false, "token request to HOST: the access_token holds what a header can't"},
-		"another type":       {text(200, `{"access_token":"secret-token","token_type":"DPoP"}`), errclass.InvalidResponse, errclass.Malformed, false, `token request to HOST: the token is of type "DPoP", and only Bearer can be used`},
-		"huge":               {text(200, `{"access_token":"`+strings.Repeat("x", 64<<10)+`"}`), errclass.InvalidResponse, errclass.TooLarge, false, "token request to HOST: the answer is larger than 65536 bytes"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
-		},
-			errclass.InvalidResponse, errclass.Redirect, false, "token request to HOST: the answer is a redirect, and a token request follows none"},
-		"reset": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, errclass.ConnectionRefused, errclass.Reset, true, "token request to HOST"},
-		"slow": {func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); <-r.Context().Done() },
-			errclass.Timeout, errclass.PhaseHeaders, true, "token request: no response headers from HOST after 200ms (limit: the tool's request timeout)"},
-		"slow body": {func(w http.ResponseWriter, r *http.Request) {
-			io.Copy(io.Discard, r.Body)
-			w.(http.Flusher).Flush()
-			<-r.Context().Done()
-		}, errclass.Timeout, errclass.PhaseBody, true, "token request: no complete response body from HOST after 200ms"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			a := newAuthority(t)
-			a.answer = tc.answer
-			tool := compile(t, httptool.Config{URL: a.targetURL, FollowRedirects: true, Timeout: 200}, a.auth(nil))
-			_, failure := a.run(t, tool)
-			require.Equal(t, tc.class, failure.Class, "%s", failure.Detail)
-			require.Equal(t, tc.reason, failure.Reason, "%s", failure.Detail)
-			require.Equal(t, tc.retryable, failure.Retryable)
-			require.True(t, strings.HasPrefix(failure.Detail, strings.ReplaceAll(tc.detail, "HOST", host(a.tokenURL))), failure.Detail)
-			require.Equal(t, host(a.tokenURL), failure.Upstream.Host)
-			require.Equal(t, 1, failure.Attempts)
-			require.NotContains(t, failure.Detail+fmt.Sprint(failure.Cause), "secret-token")
-			if failure.Class == errclass.HTTPError {
-				require.Equal(t, 7*time.Second, failure.RetryAfter)
-			}
-			require.Zero(t, a.called.Load(), "nothing goes to the target without a token")
-
-			a.set(func() { a.answer = nil })
-			_, failure = a.run(t, tool)
-			require.Nil(t, failure, "a failure is not kept")
-		})
-	}
-	a := newAuthority(t)
-	for address, want := range map[string]*errclass.Error{
-		"http://127.0.0.1:1/token":  errclass.New(errclass.RequestBlocked, errclass.Blocked, ""),
-		"http://nowhere.invalid:81": errclass.New(errclass.ConnectionRefused, errclass.DNSNotFound, ""),
-	} {
-		rt, err := httptool.LoopbackTransport(httptool.Policy{Public: true}, fakeDNS(t, names{}), nil)
-		require.NoError(t, err)
-		_, err = compile(t, httptool.Config{URL: a.targetURL}, a.auth(object{"tokenUrl": address})).Run(t.Context(), rt, withSecret)
-		failure := errclass.Classify(err)
-		require.Equal(t, want.Class, failure.Class, failure.Detail)
-		require.Equal(t, want.Reason, failure.Reason, failure.Detail)
-		require.Contains(t, failure.Detail, "token request")
-	}
-}
-
-// A request that wasn't sent for want of a token is repeated, whatever its method.
-func TestTokenRetries(t *testing.T) {
-	a := newAuthority(t)
-	a.answer = func(w http.ResponseWriter, _ *http.Request) {
-		if a.asked.Load() == 2 {
-			a.set(func() { a.answer = nil })
-		}
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	resp, failure := a.run(t, compile(t, httptool.Config{
-		Method: "POST", URL: a.targetURL, Headers: object{"Idempotency-Key": "k"}, Retries: 2,
-	}, a.auth(nil)))
-	require.Nil(t, failure)
-	require.Equal(t, 3, resp.Attempts)
-
-	a.set(func() {
-		a.answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
-	})
-	_, failure = a.run(t, compile(t, httptool.Config{Method: "POST", URL: a.targetURL}, a.auth(nil)))
-	require.True(t, failure.Retryable, "a POST that wasn't sent may be sent")
-	a.set(func() {
-		a.answer = nil
-		a.respond = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
-	})
-	_, failure = a.run(t, compile(t, httptool.Config{Method: "POST", URL: a.targetURL}, a.auth(nil)))
-	require.False(t, failure.Retryable, "one that was may have taken effect")
-}
-
 // Who waits for another run's token request leaves at its own deadline, and the
 // request goes on for the others.
 func TestLeaveWhileWaiting(t *testing.T) {
@@ -467,26 +357,50 @@ func TestLeaderLeaves(t *testing.T) {
 	require.Equal(t, int64(2), a.asked.Load())
 }
 
-// panicky panics at its first request.
+// panicky panics at its first request, once it may.
 type panicky struct {
-	next http.RoundTripper
-	done atomic.Bool
+	next         http.RoundTripper
+	once         atomic.Bool
+	asked, begin chan struct{}
 }
 
 func (p *panicky) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !p.done.Swap(true) {
+	if !p.once.Swap(true) {
+		close(p.asked)
+		<-p.begin
 		panic("transport")
 	}
 	return p.next.RoundTrip(r)
 }
 
+// Nobody waits for, or takes anything from, a token request that panicked.
 func TestTokenRequestPanics(t *testing.T) {
 	a := newAuthority(t)
 	tool := compile(t, httptool.Config{URL: a.targetURL}, a.auth(nil))
-	rt := &panicky{next: a.rt}
-	require.Panics(t, func() { tool.Run(t.Context(), rt, withSecret) })
-	_, err := tool.Run(t.Context(), rt, withSecret)
-	require.NoError(t, err, "nobody waits for a request that is no more")
+	rt := &panicky{next: a.rt, asked: make(chan struct{}), begin: make(chan struct{})}
+	panicked := make(chan any, 1)
+	go func() {
+		defer func() { panicked <- recover() }()
+		tool.Run(t.Context(), rt, withSecret)
+	}()
+	<-rt.asked
+	others, started := make(chan error, 50), make(chan struct{})
+	for range cap(others) {
+		go func() {
+			started <- struct{}{}
+			_, err := tool.Run(t.Context(), rt, withSecret)
+			others <- err
+		}()
+	}
+	for range cap(others) {
+		<-started
+	}
+	close(rt.begin)
+	require.Equal(t, "transport", <-panicked)
+	for range cap(others) {
+		require.NoError(t, <-others)
+	}
+	require.Equal(t, int64(1), a.asked.Load())
 }
 
 // A token goes to the tool's own origin: along its redirects and pages, and to
@@ -499,7 +413,7 @@ func TestTokensStayAtTheirOrigin(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, `["elsewhere"]`)
 	})
-	a.rt = allow(t, elsewhere.Listener.Addr().String(), strings.TrimPrefix(a.targetURL, "http://"), strings.TrimSuffix(strings.TrimPrefix(a.tokenURL, "http://"), "/token"))
+	a.rt = allow(t, hostOf(elsewhere.URL), hostOf(a.targetURL), hostOf(a.tokenURL))
 	a.respond = func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch r.URL.Path {
@@ -523,87 +437,4 @@ func TestTokensStayAtTheirOrigin(t *testing.T) {
 		require.Equal(t, want, string(resp.Value))
 		require.Equal(t, "", stray.Swap("none"), "a token went elsewhere")
 	}
-}
-
-// An access token is in no failure, however the target gives it back.
-func TestTokensAreRedacted(t *testing.T) {
-	for name, tc := range map[string]struct {
-		answer  string
-		mapping *httptool.ResponseMapping
-		graphql bool
-	}{
-		"status":    {"HTTP/1.1 418 x\r\nX-Request-Id: TOKEN\r\nContent-Type: application/json\r\n\r\n{\"message\":\"m TOKEN\",\"code\":\"TOKEN\"}", nil, false},
-		"mapping":   {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"failed\":\"TOKEN is bad\"}", &httptool.ResponseMapping{ErrorPath: "failed"}, false},
-		"graphql":   {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"errors\":[{\"message\":\"TOKEN is bad\"}]}", nil, true},
-		"malformed": {"HTTP/1.1 200 OK\r\nTOKEN\r\n\r\n", nil, false},
-		"protocol":  {"TOKEN\r\n\r\n", nil, false},
-		"type":      {"HTTP/1.1 200 OK\r\nContent-Type: application/TOKEN\r\n\r\nx", nil, false},
-		"location":  {"HTTP/1.1 302 Found\r\nLocation: http://TOKEN/x\r\n\r\n", nil, false},
-	} {
-		a := newAuthority(t)
-		a.respond = func(w http.ResponseWriter, r *http.Request) {
-			conn, _, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				return
-			}
-			defer conn.Close()
-			io.WriteString(conn, strings.ReplaceAll(tc.answer, "TOKEN", strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")))
-		}
-		tool := compile(t, httptool.Config{URL: a.targetURL, ResponseMapping: tc.mapping}, a.auth(nil))
-		if tc.graphql {
-			var faults []errclass.FieldError
-			tool, faults = httptool.CompileGraphQL(httptool.GraphQLConfig{Endpoint: a.targetURL, Query: "{a}"}, a.auth(nil), nil)
-			require.Empty(t, faults)
-		}
-		_, failure := a.run(t, tool)
-		require.NotNil(t, failure, name)
-		shown, err := json.Marshal(failure)
-		require.NoError(t, err)
-		require.NotContains(t, string(shown)+fmt.Sprint(failure.Cause), "token-number", name)
-	}
-}
-
-func TestFaultsOfOAuth(t *testing.T) {
-	const token = "http://a.test/token"
-	for _, tc := range []struct {
-		url         string
-		config      object
-		field, want string
-	}{
-		{"", object{"tokenUrl": nil}, "/tokenUrl", "required"},
-		{"", object{"tokenUrl": 5}, "/tokenUrl", "string"},
-		{"", object{"tokenUrl": "a.test/token"}, "/tokenUrl", "http://"},
-		{"", object{"tokenUrl": "http://u:p@a.test"}, "/tokenUrl", "user name"},
-		{"", object{"tokenUrl": "http://{{parameters.host}}/token"}, "/tokenUrl", "must not read parameters"},
-		{"", object{"tokenUrl": "{{parameters.url}}"}, "/tokenUrl", "must not read parameters"},
-		{"", object{"tokenUrl": token + "/{{parameters.tenant}}"}, "/tokenUrl", "must not read parameters"},
-		{"", object{"tokenUrl": "{{nope}}"}, "/tokenUrl", "unknown name"},
-		{"", object{"clientId": nil}, "/clientId", "must be a string"},
-		{"", object{"clientSecret": []any{}}, "/clientSecret", "string"},
-		{"", object{"scope": []any{"a"}}, "/scope", "string"},
-		{"", object{"clientAuth": "jwt"}, "/clientAuth", "one of: basic, body"},
-		{"", object{"grantType": "password"}, "/grantType", "client_credentials"},
-		{"", object{"refreshToken": "r"}, "/refreshToken", "not allowed for this type, which takes: tokenUrl"},
-		{"{{parameters.url}}", nil, "", "caller"},
-	} {
-		auth := (&authority{tokenURL: token}).auth(tc.config)
-		address := tc.url
-		if address == "" {
-			address = "http://h.test/"
-		}
-		_, faults := httptool.Compile(httptool.Config{URL: address}, auth, nil)
-		require.Len(t, faults, 1, "%v", faults)
-		field := "/authConfig"
-		if tc.field != "" {
-			field += "/config" + tc.field
-		}
-		require.Equal(t, field, faults[0].Field)
-		require.Contains(t, faults[0].Message, tc.want)
-	}
-	tool := compile(t, httptool.Config{URL: "http://h.test"}, &httptool.Auth{Type: "oauth2", Config: object{
-		"tokenUrl": "{{env.TOKEN_URL}}", "clientId": "{{env.ID}}", "clientSecret": "{{credentials.secret}}",
-	}})
-	env, credentials := tool.Names()
-	require.Equal(t, []string{"ID", "TOKEN_URL"}, env)
-	require.Equal(t, []string{"secret"}, credentials)
 }
