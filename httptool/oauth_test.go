@@ -401,6 +401,7 @@ func TestTokenRequestPanics(t *testing.T) {
 		require.NoError(t, <-others)
 	}
 	require.Equal(t, int64(1), a.asked.Load())
+	require.Equal(t, int64(50), a.called.Load(), "nobody came without a token")
 }
 
 // A token goes to the tool's own origin: along its redirects and pages, and to
