@@ -31,7 +31,8 @@ import (
 // expires, or 5 minutes where the token endpoint doesn't say when, apart for each
 // [Input.Organization]; runs that need one at the same time share one request. A
 // 401 to a token older than 5 seconds has the request sent once more with a new
-// token, whatever its method.
+// token, whatever its method; that is an attempt, but none of the retries. A token
+// never stands in a failure.
 type Auth struct {
 	Type   string         `json:"type"`
 	Config map[string]any `json:"config,omitempty"`
@@ -61,7 +62,11 @@ func (c *compiler) auth(a *Auth) *authTemplate {
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Config)) {
 		if !slices.Contains(allowed, name) {
-			c.fault("/authConfig/config/"+pointerName(name), strings.TrimSuffix("is not allowed for this type, which takes: "+strings.Join(allowed, ", "), ", which takes: "))
+			message := "is not allowed for this type"
+			if len(allowed) > 0 {
+				message += ", which takes: " + strings.Join(allowed, ", ")
+			}
+			c.fault("/authConfig/config/"+pointerName(name), message)
 		}
 	}
 	t := &authTemplate{kind: a.Type}

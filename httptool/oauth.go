@@ -81,23 +81,52 @@ func (t *authTemplate) grant(s *expression.Scope, organization string) (*grant, 
 	if t == nil || t.oauth == nil {
 		return nil, nil
 	}
-	o := t.oauth
+	address, err := t.oauth.address(s)
+	if err != nil {
+		return nil, err
+	}
+	id, err := secretText(t.oauth.id, s, "clientId")
+	if err != nil {
+		return nil, err
+	}
+	secret, err := secretText(t.oauth.secret, s, "clientSecret")
+	if err != nil {
+		return nil, err
+	}
+	form, err := t.oauth.form(s)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := strictjson.Marshal([]string{organization, address.String(), id, secret, form.Encode()})
+	if err != nil {
+		return nil, badInput("authConfig holds what is not valid UTF-8")
+	}
+	req := &request{method: http.MethodPost, url: address, header: http.Header{
+		"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}, "User-Agent": {"toolrun"},
+	}}
+	if t.oauth.inBody {
+		form.Set("client_id", id)
+		form.Set("client_secret", secret)
+	} else { // encoded before they are joined: section 2.3.1
+		pair := url.QueryEscape(id) + ":" + url.QueryEscape(secret)
+		req.header["Authorization"] = []string{"Basic " + base64.StdEncoding.EncodeToString([]byte(pair))}
+	}
+	req.body = []byte(form.Encode())
+	return &grant{req, sha256.Sum256(parts), secret, t.oauth.tokens}, nil
+}
+
+func (o *clientCredentials) address(s *expression.Scope) (*url.URL, error) {
 	address, query, err := o.tokenURL.render(s)
 	if err != nil {
 		return nil, err
 	}
 	address.RawQuery = query
-	if _, _, err := inspectURL(address); err != nil {
-		return nil, err
-	}
-	id, err := secretText(o.id, s, "clientId")
-	if err != nil {
-		return nil, err
-	}
-	secret, err := secretText(o.secret, s, "clientSecret")
-	if err != nil {
-		return nil, err
-	}
+	_, _, err = inspectURL(address)
+	return address, err
+}
+
+// form holds what a token is asked for, without the client.
+func (o *clientCredentials) form(s *expression.Scope) (url.Values, error) {
 	form := url.Values{"grant_type": {"client_credentials"}}
 	for name, template := range map[string]*expression.Template{"scope": o.scope, "audience": o.audience} {
 		text, _, err := template.Text(s, nil)
@@ -108,22 +137,7 @@ func (t *authTemplate) grant(s *expression.Scope, organization string) (*grant, 
 			form.Set(name, text)
 		}
 	}
-	req := &request{method: http.MethodPost, url: address, header: http.Header{
-		"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}, "User-Agent": {"toolrun"},
-	}}
-	if o.inBody {
-		form.Set("client_id", id)
-		form.Set("client_secret", secret)
-	} else { // encoded before they are joined: section 2.3.1
-		pair := url.QueryEscape(id) + ":" + url.QueryEscape(secret)
-		req.header["Authorization"] = []string{"Basic " + base64.StdEncoding.EncodeToString([]byte(pair))}
-	}
-	req.body = []byte(form.Encode())
-	parts, err := strictjson.Marshal([]string{organization, address.String(), id, secret, form.Encode()})
-	if err != nil {
-		return nil, badInput("authConfig holds what is not valid UTF-8")
-	}
-	return &grant{req, sha256.Sum256(parts), secret, o.tokens}, nil
+	return form, nil
 }
 
 // exchange sends one request, with the token of its grant if it has one. A token
@@ -210,10 +224,14 @@ func (c *call) fetchToken(g *grant, f *flight) *errclass.Error {
 	return failure
 }
 
+const checkTokenURL = "Check that tokenUrl is the token endpoint of the authorization server."
+
 // read reads what a token endpoint answered (RFC 6749, section 5.1).
 func (g *grant) read(r *reply) (accessToken, *errclass.Error) {
 	wrong := func(reason errclass.Reason, format string, args ...any) (accessToken, *errclass.Error) {
-		return accessToken{}, errclass.Newf(errclass.InvalidResponse, reason, format, args...)
+		e := errclass.Newf(errclass.InvalidResponse, reason, format, args...)
+		e.Hint = checkTokenURL
+		return accessToken{}, e
 	}
 	text := bytes.TrimPrefix(r.body, bom)
 	v, err := strictjson.Decode(text)
@@ -267,7 +285,7 @@ func (c *call) tokenFailure(g *grant, e *errclass.Error) *errclass.Error {
 		e.Detail = strings.TrimSuffix(status+": "+what+": "+message, ": ")
 	case e.Reason == errclass.Redirect:
 		e.Detail = what + ": the answer is a redirect, and a token request follows none"
-		e.Hint = "Set tokenUrl to where the token endpoint really is."
+		e.Hint = checkTokenURL
 	case strings.Contains(e.Detail, host):
 		e.Detail = "token request: " + e.Detail
 	default:

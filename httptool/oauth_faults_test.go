@@ -72,6 +72,9 @@ func TestTokenFailures(t *testing.T) {
 			if failure.Class == errclass.HTTPError {
 				require.Equal(t, 7*time.Second, failure.RetryAfter)
 			}
+			if failure.Class == errclass.InvalidResponse && failure.Reason != errclass.NotJSON && failure.Reason != errclass.TooLarge {
+				require.Contains(t, failure.Hint, "tokenUrl")
+			}
 			require.Zero(t, a.called.Load(), "nothing goes to the target without a token")
 
 			a.set(func() { a.answer = nil })
