@@ -31,6 +31,7 @@ var (
 	NextLink      = nextLink
 	DecodeBase64  = decodeBase64
 	DecodeDataURL = decodeDataURL
+	AppendPair    = appendPair
 )
 
 // SetClock sets the time by which the tool's access tokens expire.

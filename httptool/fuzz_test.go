@@ -155,3 +155,48 @@ func FuzzBase64(f *testing.F) {
 		}
 	})
 }
+
+// A value stays under its name, whatever is in it, and nothing of it is lost.
+func FuzzForm(f *testing.F) {
+	for _, seed := range []string{`"a&b"`, `[1,null,true]`, `{"a":{"b":[{"c":"&x=1"}]}}`, `{"a]":1}`, `[[],{},[[2]]]`, `{"\u0000":"="}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		v, err := strictjson.Decode([]byte(text))
+		if err != nil {
+			return
+		}
+		pairs, err := httptool.AppendPair(nil, "f", v)
+		if err != nil {
+			return
+		}
+		form, err := url.ParseQuery(string(pairs))
+		require.NoError(t, err)
+		sent := 0
+		for name, values := range form {
+			require.True(t, name == "f" || strings.HasPrefix(name, "f[") && strings.HasSuffix(name, "]"), name)
+			require.Equal(t, strings.Count(name, "["), strings.Count(name, "]"), name)
+			sent += len(values)
+		}
+		require.Equal(t, scalars(v), sent)
+	})
+}
+
+// scalars counts what isn't null, an array or an object.
+func scalars(v any) int {
+	n := 0
+	switch v := v.(type) {
+	case nil:
+	case []any:
+		for _, element := range v {
+			n += scalars(element)
+		}
+	case map[string]any:
+		for _, member := range v {
+			n += scalars(member)
+		}
+	default:
+		n = 1
+	}
+	return n
+}
