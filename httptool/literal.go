@@ -63,7 +63,7 @@ func (a *Auth) secretFields() []string {
 	}
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(a.Config)), func(name string) bool {
 		switch name {
-		case "name", "in":
+		case "name", "in", "tokenUrl", "clientId", "scope", "audience", "clientAuth", "grantType":
 			return true
 		case "username": // with no password it is the key, as Stripe has it
 			password, _ := strictjson.ScalarText(a.Config["password"])
