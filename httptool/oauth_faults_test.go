@@ -104,9 +104,9 @@ func TestOneFailureForMany(t *testing.T) {
 	begin := make(chan struct{})
 	a.answer = func(w http.ResponseWriter, _ *http.Request) {
 		<-begin
-		w.WriteHeader(http.StatusBadGateway)
+		w.WriteHeader(http.StatusBadRequest)
 	}
-	tool := compile(t, httptool.Config{URL: a.targetURL, Retries: 1}, a.auth(nil))
+	tool := compile(t, httptool.Config{URL: a.targetURL}, a.auth(nil))
 	failures := make(chan *errclass.Error, 50)
 	for range cap(failures) {
 		go func() {
@@ -117,9 +117,9 @@ func TestOneFailureForMany(t *testing.T) {
 	close(begin)
 	for range cap(failures) {
 		failure := <-failures
-		require.Equal(t, errclass.ServerError, failure.Reason)
-		require.Equal(t, 2, failure.Attempts)
-		require.Equal(t, errclass.StoppedMaxAttempts, failure.Stopped)
+		require.Equal(t, errclass.BadRequest, failure.Reason)
+		require.Equal(t, 1, failure.Attempts)
+		require.Equal(t, errclass.StoppedNotRetryable, failure.Stopped)
 	}
 }
 
