@@ -21,8 +21,18 @@ import (
 //	basic   username, password
 //	bearer  token
 //	apiKey  name, value, in (header, the default, or query)
+//	oauth2  tokenUrl, clientId, clientSecret, scope, audience, clientAuth (basic,
+//	        the default, or body), grantType (client_credentials, the only one)
 //
-// oauth2 is not supported yet and refused by Compile.
+// With oauth2 a run fetches an access token from tokenUrl, which never reads
+// parameters, and sends it as a bearer token to the tool's own origin. Token
+// requests go through the transport of the run and take of the attempt's time;
+// they follow no redirects. A token is kept in memory until shortly before it
+// expires, or 5 minutes where the token endpoint doesn't say when, apart for each
+// organization ([WithOrganization]); runs that need one at the same time share one request. A
+// 401 to a token older than 5 seconds has the request sent once more with a new
+// token, whatever its method; that is an attempt, but none of the retries. A token
+// never stands in a failure.
 type Auth struct {
 	Type   string         `json:"type"`
 	Config map[string]any `json:"config,omitempty"`
@@ -33,28 +43,30 @@ type authTemplate struct {
 	name                      string
 	inQuery                   bool
 	username, password, value *expression.Template
+	oauth                     *clientCredentials
 }
 
 var authFields = map[string][]string{
 	"none": nil, "": nil, "basic": {"username", "password"}, "bearer": {"token"}, "apiKey": {"name", "value", "in"},
+	"oauth2": {"tokenUrl", "clientId", "clientSecret", "scope", "audience", "clientAuth", "grantType"},
 }
 
 func (c *compiler) auth(a *Auth) *authTemplate {
 	if a == nil {
 		return nil
 	}
-	if a.Type == "oauth2" {
-		c.fault("/authConfig/type", "oauth2 is not supported yet: use bearer with a token from env or credentials")
-		return nil
-	}
 	allowed, known := authFields[a.Type]
 	if !known {
-		c.fault("/authConfig/type", "must be one of: none, basic, bearer, apiKey")
+		c.fault("/authConfig/type", "must be one of: none, basic, bearer, apiKey, oauth2")
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Config)) {
 		if !slices.Contains(allowed, name) {
-			c.fault("/authConfig/config/"+pointerName(name), "is not allowed for this type")
+			message := "is not allowed for this type"
+			if len(allowed) > 0 {
+				message += ", which takes: " + strings.Join(allowed, ", ")
+			}
+			c.fault("/authConfig/config/"+pointerName(name), message)
 		}
 	}
 	t := &authTemplate{kind: a.Type}
@@ -67,6 +79,8 @@ func (c *compiler) auth(a *Auth) *authTemplate {
 	case "apiKey":
 		t.value = c.authText(a, "value", true)
 		c.apiKeyPlace(t, a)
+	case "oauth2":
+		t.oauth = c.clientCredentials(a)
 	default:
 		return nil
 	}
@@ -118,9 +132,10 @@ func (c *compiler) authText(a *Auth, name string, required bool) *expression.Tem
 	return c.text(pointer, text)
 }
 
-// apply adds the credential to the headers or the query.
+// apply adds the credential to the headers or the query. That of oauth2 is a
+// [grant].
 func (t *authTemplate) apply(s *expression.Scope, h http.Header, query string) (string, error) {
-	if t == nil {
+	if t == nil || t.oauth != nil {
 		return query, nil
 	}
 	switch t.kind {

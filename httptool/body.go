@@ -1,11 +1,11 @@
 package httptool
 
 import (
-	"bytes"
 	"encoding/json"
-	"mime/multipart"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/almyty-inc/toolrun/internal/expression"
@@ -46,7 +46,7 @@ func (c *compiler) body(raw json.RawMessage, encoding string, headers map[string
 			c.fault("/body", "must be an object for "+encoding)
 			return nil
 		}
-		return &bodyTemplate{encoding: encoding, fields: c.fields("/body", fields)}
+		return c.form(encoding, fields)
 	case "raw":
 		text, ok := v.(string)
 		if !ok {
@@ -63,6 +63,19 @@ func (c *compiler) body(raw json.RawMessage, encoding string, headers map[string
 		}
 	}
 	return &bodyTemplate{encoding: encoding, tree: c.tree("/body", v)}
+}
+
+func (c *compiler) form(encoding string, fields map[string]any) *bodyTemplate {
+	check := c.checkNested
+	if encoding == "multipart" {
+		check = c.checkPart
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			if err := checkFileName(name); err != nil {
+				c.fault("/body/"+pointerName(name), "the name "+err.Error())
+			}
+		}
+	}
+	return &bodyTemplate{encoding: encoding, fields: c.fields("/body", fields, check)}
 }
 
 // jsonText reads a JSON body that is written as text, so that the placeholders
@@ -127,8 +140,19 @@ func isJSONAround(text string) bool {
 	return false
 }
 
+// maxBodyBytes bounds a request's body.
+const maxBodyBytes = 32 << 20
+
 // render makes the body and sets its content type.
 func (t *bodyTemplate) render(s *expression.Scope, h http.Header) ([]byte, error) {
+	body, err := t.encode(s, h)
+	if err == nil && len(body) > maxBodyBytes {
+		return nil, bodyTooLarge()
+	}
+	return body, err
+}
+
+func (t *bodyTemplate) encode(s *expression.Scope, h http.Header) ([]byte, error) {
 	if t == nil {
 		return nil, nil
 	}
@@ -159,39 +183,4 @@ func (t *bodyTemplate) render(s *expression.Scope, h http.Header) ([]byte, error
 		return nil, badInput("the body is not what JSON can hold")
 	}
 	return body, nil
-}
-
-func (t *bodyTemplate) multipart(s *expression.Scope, h http.Header) ([]byte, error) {
-	var buf bytes.Buffer
-	w := multipart.NewWriter(&buf)
-	for _, f := range t.fields {
-		v, present, err := f.value.Value(s)
-		if err != nil {
-			return nil, err
-		}
-		if !present {
-			continue
-		}
-		values, ok := v.([]any)
-		if !ok {
-			values = []any{v}
-		}
-		for _, v := range values {
-			if v == nil { // left out, as in the other form
-				continue
-			}
-			text, ok := strictjson.ScalarText(v)
-			if !ok {
-				return nil, badInput("%s: a form takes strings, numbers, booleans and arrays of these", f.name)
-			}
-			if err := w.WriteField(f.name, text); err != nil {
-				return nil, badInput("%s: can't be written as a form field", f.name)
-			}
-		}
-	}
-	if err := w.Close(); err != nil {
-		return nil, badInput("the form can't be written")
-	}
-	h["Content-Type"] = []string{w.FormDataContentType()}
-	return buf.Bytes(), nil
 }

@@ -41,9 +41,14 @@ type organizationKey struct{}
 
 // WithOrganization names on whose behalf requests under ctx are made. Each
 // organization has circuit breakers of its own, so that none can close an
-// upstream to others.
+// upstream to others, and access tokens of its own.
 func WithOrganization(ctx context.Context, organization string) context.Context {
 	return context.WithValue(ctx, organizationKey{}, organization)
+}
+
+func organizationOf(ctx context.Context) string {
+	organization, _ := ctx.Value(organizationKey{}).(string)
+	return organization
 }
 
 // breakers holds the breakers of a transport.
@@ -161,7 +166,7 @@ var (
 
 // roundTrip sends a request unless the breaker of its origin is open.
 func (s *breakers) roundTrip(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
-	organization, _ := req.Context().Value(organizationKey{}).(string)
+	organization := organizationOf(req.Context())
 	start := time.Now()
 	b := s.of(breakerKey{organization, req.URL.Scheme, strings.ToLower(req.URL.Host)}, start)
 	done, err := b.Allow()

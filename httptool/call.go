@@ -21,8 +21,10 @@ type call struct {
 	ctx      context.Context // the current attempt's, with the tool's timeout; between attempts the caller's
 	phase    *phase          // of the current attempt: a dial of the one before may go on
 	attempts int
-	acted    bool  // the target may have acted on the current attempt's request
-	budget   int64 // bytes of bodies that may still be read
+	sent     bool     // the current attempt's request went to the transport, as one for its token doesn't
+	acted    bool     // the target may have acted on the current attempt's request
+	budget   int64    // bytes of bodies that may still be read
+	tokens   []string // access tokens that were sent
 }
 
 // errAttempt is the cause of an attempt's context that the tool's timeout ended.
@@ -39,7 +41,7 @@ func (c *call) attempt(req *request) (*reply, *errclass.Error) {
 		return nil, c.failure(err, hostOf(req.url), false)
 	}
 	c.attempts++
-	c.acted = false
+	c.sent, c.acted = false, false
 	ctx, cancel := c.attemptContext()
 	defer cancel()
 	c.phase = new(phase)
@@ -72,9 +74,9 @@ func (r *reply) host() string { return hostOf(r.request.url) }
 // send sends one request and follows its redirects.
 func (c *call) send(req *request) (*reply, *errclass.Error) {
 	for hop := 0; ; hop++ {
-		resp, failure := c.roundTrip(req)
+		resp, failure := c.exchange(req)
 		if failure != nil {
-			c.acted = hop > 0 || !c.unsent(failure)
+			c.acted = hop > 0 || c.sent && !c.unsent(failure)
 			return nil, failure
 		}
 		// 429 turns a request away unprocessed (RFC 6585, section 4).
@@ -110,6 +112,7 @@ func (c *call) roundTrip(req *request) (*http.Response, *errclass.Error) {
 			r.Body = http.NoBody
 		}
 	}
+	c.sent = true
 	resp, err := c.rt.RoundTrip(r)
 	if err != nil {
 		return nil, c.failure(err, displayHost(host, port), false)

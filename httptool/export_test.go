@@ -45,9 +45,25 @@ func BreakersLeft(t *Transport, n int) int {
 const MaxBreakers = maxBreakers
 
 var (
-	RetryAfter = httperr.RetryAfter
-	NextLink   = nextLink
+	RetryAfter    = httperr.RetryAfter
+	NextLink      = nextLink
+	DecodeBase64  = decodeBase64
+	DecodeDataURL = decodeDataURL
+	AppendPair    = appendPair
 )
+
+// SetClock sets the time by which the tool's access tokens expire.
+func SetClock(t *Tool, now func() time.Time) { t.request.auth.oauth.tokens.now = now }
+
+// Tokens is how many access tokens the tool keeps.
+func Tokens(t *Tool) int {
+	c := t.request.auth.oauth.tokens
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.tokens)
+}
+
+const MaxTokens = maxTokens
 
 func CheckURL(t *Transport, u *url.URL) error { return t.policy.checkURL(u) }
 

@@ -1,6 +1,7 @@
 package httptool_test
 
 import (
+	"encoding/base64"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/httptool"
@@ -106,4 +108,95 @@ func FuzzErrorMessage(f *testing.F) {
 		require.Equal(t, errclass.OneLine(message, 300), message)
 		require.Equal(t, errclass.OneLine(code, 64), code)
 	})
+}
+
+func FuzzDataURL(f *testing.F) {
+	for seed, want := range map[string][2]string{
+		"data:,a%20b":                       {"text/plain; charset=US-ASCII", "a b"},
+		"DATA:;charset=utf-8;base64,YQ":     {"text/plain; charset=utf-8", "a"},
+		"data:image/PNG; BASE64,YQ%3D%3D":   {"image/png", "a"},
+		" data:a/b;base64,_-8=#x":           {"a/b", "\xff\xef"},
+		"data:image/svg+xml;utf8,<svg>,</>": {"image/svg+xml", "<svg>,</>"},
+		"data:a/b;c=\"d\";base64,Y\nQ = =":  {"a/b; c=d", "a"},
+	} {
+		mediaType, content, err := httptool.DecodeDataURL(seed)
+		require.NoError(f, err, seed)
+		require.Equal(f, want, [2]string{mediaType, string(content)}, seed)
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		mediaType, content, err := httptool.DecodeDataURL(s)
+		if err != nil {
+			return
+		}
+		require.True(t, httpguts.ValidHeaderFieldValue(mediaType), "%q", mediaType)
+		again, same, err := httptool.DecodeDataURL("data:" + mediaType + ";base64," + base64.URLEncoding.EncodeToString(content))
+		require.NoError(t, err)
+		require.Equal(t, mediaType, again)
+		require.Equal(t, string(content), string(same))
+	})
+}
+
+func FuzzBase64(f *testing.F) {
+	for _, seed := range []string{"", "YQ", "YQ==", "YQ=", "_-8", "/+8=", "Y Q\r\n==", "=", "====", "Y", "\u00e9"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		decoded, err := httptool.DecodeBase64(s)
+		if standard, standardErr := base64.StdEncoding.DecodeString(s); standardErr == nil {
+			require.NoError(t, err)
+			require.Equal(t, string(standard), string(decoded))
+		}
+		if err == nil {
+			require.LessOrEqual(t, len(decoded), len(s))
+			again, err := httptool.DecodeBase64(base64.RawURLEncoding.EncodeToString(decoded))
+			require.NoError(t, err)
+			require.Equal(t, string(decoded), string(again))
+		}
+	})
+}
+
+// A value stays under its name, whatever is in it, and nothing of it is lost.
+func FuzzForm(f *testing.F) {
+	for _, seed := range []string{`"a&b"`, `[1,null,true]`, `{"a":{"b":[{"c":"&x=1"}]}}`, `{"a]":1}`, `[[],{},[[2]]]`, `{"\u0000":"="}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		v, err := strictjson.Decode([]byte(text))
+		if err != nil {
+			return
+		}
+		pairs, err := httptool.AppendPair(nil, "f", v)
+		if err != nil {
+			return
+		}
+		form, err := url.ParseQuery(string(pairs))
+		require.NoError(t, err)
+		sent := 0
+		for name, values := range form {
+			require.True(t, name == "f" || strings.HasPrefix(name, "f[") && strings.HasSuffix(name, "]"), name)
+			require.Equal(t, strings.Count(name, "["), strings.Count(name, "]"), name)
+			sent += len(values)
+		}
+		require.Equal(t, scalars(v), sent)
+	})
+}
+
+// scalars counts what isn't null, an array or an object.
+func scalars(v any) int {
+	n := 0
+	switch v := v.(type) {
+	case nil:
+	case []any:
+		for _, element := range v {
+			n += scalars(element)
+		}
+	case map[string]any:
+		for _, member := range v {
+			n += scalars(member)
+		}
+	default:
+		n = 1
+	}
+	return n
 }

@@ -63,7 +63,7 @@ func (a *Auth) secretFields() []string {
 	}
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(a.Config)), func(name string) bool {
 		switch name {
-		case "name", "in":
+		case "name", "in", "tokenUrl", "clientId", "scope", "audience", "clientAuth", "grantType":
 			return true
 		case "headerName", "parameter", "location", "credentialId": // as a stored tool has them
 			return true

@@ -28,7 +28,9 @@ func TestLiteralSecrets(t *testing.T) {
 		{"password", &httptool.Auth{Type: "basic", Config: config{"username": "bob", "password": "hunter2!"}}, []string{"hunter2!", "hunter2!"}, config{"username": "bob", "password": "[redacted]"}},
 		{"user name alone", &httptool.Auth{Type: "basic", Config: config{"username": "sk_live_1"}}, []string{"sk_live_1", "sk_live_1"}, config{"username": "[redacted]"}},
 		{"key", &httptool.Auth{Type: "apiKey", Config: config{"name": "X-Key", "in": "header", "value": "k-12345"}}, []string{"k-12345", "k-12345"}, config{"name": "X-Key", "in": "header", "value": "[redacted]"}},
-		{"unknown", &httptool.Auth{Type: "oauth2", Config: config{"clientSecret": "c-12345", "more": config{"a": "b"}}}, []string{"c-12345", "c-12345"}, config{"clientSecret": "[redacted]", "more": "[redacted]"}},
+		{"client", &httptool.Auth{Type: "oauth2", Config: config{"tokenUrl": "https://a.test/t", "clientId": "client-1", "clientSecret": "c-12345", "scope": "a", "audience": "b", "clientAuth": "body"}},
+			[]string{"c-12345", "c-12345"}, config{"tokenUrl": "https://a.test/t", "clientId": "client-1", "clientSecret": "[redacted]", "scope": "a", "audience": "b", "clientAuth": "body"}},
+		{"unknown", &httptool.Auth{Type: "digest", Config: config{"key": "c-12345", "more": config{"a": "b"}}}, []string{"c-12345", "c-12345"}, config{"key": "[redacted]", "more": "[redacted]"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			require.Equal(t, tc.literals, tc.auth.Literals())

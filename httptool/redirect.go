@@ -77,11 +77,11 @@ func (r *request) redirect(target *url.URL, status int) *request {
 // moved is the same request to another address. To another origin goes nothing
 // that could be a credential; what was dropped doesn't come back later.
 func (r *request) moved(target *url.URL) *request {
-	next := &request{method: r.method, url: target, header: r.header, body: r.body}
-	next.header = r.header.Clone()
+	next := &request{method: r.method, url: target, header: r.header.Clone(), body: r.body, grant: r.grant}
 	if next.origin() == r.origin() {
 		return next
 	}
+	next.grant = nil
 	for name := range next.header {
 		switch name {
 		case "Accept", "Accept-Language", "Content-Type", "User-Agent":

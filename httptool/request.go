@@ -24,12 +24,6 @@ type requestTemplate struct {
 	auth    *authTemplate
 }
 
-// field is a named JSON value, of a query or a form.
-type field struct {
-	name  string
-	value *expression.Tree
-}
-
 type header struct {
 	name  string // canonical
 	value *expression.Template
@@ -41,9 +35,10 @@ type request struct {
 	url    *url.URL
 	header http.Header
 	body   []byte // nil: none
+	grant  *grant // for its Authorization; nil: none
 }
 
-func (r *requestTemplate) build(s *expression.Scope) (*request, error) {
+func (r *requestTemplate) build(s *expression.Scope, organization string) (*request, error) {
 	address, query, err := r.url.render(s)
 	if err != nil {
 		return nil, err
@@ -70,6 +65,11 @@ func (r *requestTemplate) build(s *expression.Scope) (*request, error) {
 			return nil, badInput("the value of header %s holds what a header can't", h.name)
 		}
 		req.header[h.name] = []string{value}
+	}
+	if _, set := req.header["Authorization"]; !set {
+		if req.grant, err = r.auth.grant(s, organization); err != nil {
+			return nil, err
+		}
 	}
 	setDefault(req.header, "User-Agent", userAgent)
 	setDefault(req.header, "Accept", acceptJSON)
@@ -174,78 +174,5 @@ func (c *compiler) headers(headers map[string]any) []header {
 }
 
 func (c *compiler) query(params map[string]any) []field {
-	return c.fields("/queryParams", params)
-}
-
-// fields compiles the values of a query or form: scalars, arrays of scalars and
-// placeholders.
-func (c *compiler) fields(pointer string, values map[string]any) []field {
-	compiled := make([]field, 0, len(values))
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		at := pointer + "/" + pointerName(name)
-		if !flat(values[name]) {
-			c.fault(at, "must be a string, number, boolean or an array of these")
-			continue
-		}
-		if values[name] == nil {
-			continue
-		}
-		if tree := c.tree(at, values[name]); tree != nil {
-			compiled = append(compiled, field{name, tree})
-		}
-	}
-	return compiled
-}
-
-func flat(v any) bool {
-	if array, ok := v.([]any); ok {
-		return !slices.ContainsFunc(array, func(e any) bool { _, ok := strictjson.ScalarText(e); return !ok && e != nil })
-	}
-	_, ok := strictjson.ScalarText(v)
-	return ok || v == nil
-}
-
-// appendFields appends name=value pairs to an encoded query.
-func appendFields(query string, fields []field, s *expression.Scope) (string, error) {
-	if len(fields) == 0 {
-		return query, nil
-	}
-	b := []byte(query)
-	for _, f := range fields {
-		v, present, err := f.value.Value(s)
-		if err != nil {
-			return "", err
-		}
-		if !present {
-			continue
-		}
-		name, _ := expression.QueryComponent(f.name)
-		if b, err = appendPair(b, name, v); err != nil {
-			return "", err
-		}
-	}
-	return string(b), nil
-}
-
-// appendPair appends a value under an encoded name; an array repeats the name.
-func appendPair(b []byte, name string, v any) ([]byte, error) {
-	values, ok := v.([]any)
-	if !ok {
-		values = []any{v}
-	}
-	for _, v := range values {
-		if v == nil {
-			continue
-		}
-		text, ok := strictjson.ScalarText(v)
-		if !ok {
-			return nil, badInput("%s: a query or form takes strings, numbers, booleans and arrays of these; use json(x) for anything else", name)
-		}
-		value, _ := expression.QueryComponent(text)
-		if len(b) > 0 {
-			b = append(b, '&')
-		}
-		b = append(append(append(b, name...), '='), value...)
-	}
-	return b, nil
+	return c.fields("/queryParams", params, c.checkNested)
 }

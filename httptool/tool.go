@@ -51,15 +51,28 @@ type Config struct {
 	// A header set here wins over one that authConfig would set.
 	Headers map[string]any `json:"headers,omitempty"`
 
-	// QueryParams are appended to the URL's query, sorted by name. An array
-	// repeats its name, an absent or null value drops it.
+	// QueryParams are appended to the URL's query, sorted by name, arrays and
+	// objects as in a form (see Body). An absent or null value is left out.
 	QueryParams map[string]any `json:"queryParams,omitempty"`
 
-	// Body is a JSON value; empty for none.
+	// Body is a JSON value; empty for none. No body is larger than 32 MiB. For the
+	// two forms it is an object of the fields, from which absent and null values
+	// are left out.
+	//
+	// In form-urlencoded an array of scalars repeats its name, a=1&a=2 (so a field
+	// named "a[]" is what PHP and Rails take for a list); an object and an array
+	// of objects put their names in brackets, a[b]=1 and a[0][b]=1, and an array
+	// within those its numbers, a[b][0]=1. They may be 16 deep.
+	//
+	// In multipart a field is a scalar, a file or an array of these, which
+	// repeats the name. A file is an object with filename, contentType and one of
+	// base64 (of either alphabet, padded or not), dataUrl and text. The filename
+	// defaults to "file" and to none for a text, the contentType to that of the
+	// data URL, text/plain for a text and else application/octet-stream.
 	Body json.RawMessage `json:"body,omitempty"`
 
-	// BodyEncoding is json (the default), form-urlencoded, multipart (text
-	// fields) or raw. A raw body that is JSON can't have placeholders.
+	// BodyEncoding is json (the default), form-urlencoded, multipart or raw. A
+	// raw body that is JSON can't have placeholders.
 	BodyEncoding string `json:"bodyEncoding,omitempty"`
 
 	// Timeout in milliseconds bounds one attempt: a request with its redirects,
@@ -97,10 +110,11 @@ type Input struct {
 // Response is what a successful run returns.
 type Response struct {
 	Value    json.RawMessage // valid, compact JSON
-	Attempts int             // requests sent, with retries and pages, without redirects
+	Attempts int             // requests sent, with retries and pages, without redirects and those for tokens
 }
 
-// Tool is a compiled definition. It is immutable and safe for concurrent use.
+// Tool is a compiled definition. It is safe for concurrent use, and immutable but
+// for the access tokens that it keeps for oauth2.
 type Tool struct {
 	request    *requestTemplate
 	timeout    time.Duration // of one attempt
@@ -160,13 +174,16 @@ func (t *Tool) Names() (env, credentials []string) { return t.env, t.credentials
 // ended with an [*errclass.Error] as its cause, that is the error.
 func (t *Tool) Run(ctx context.Context, rt http.RoundTripper, in Input) (*Response, error) {
 	scope := expression.Scope{Parameters: in.Parameters, Env: in.Env, Credentials: in.Credentials}
-	req, err := t.request.build(&scope)
+	req, err := t.request.build(&scope, organizationOf(ctx))
 	if err != nil {
 		return nil, errclass.Classify(err)
 	}
 	c := newCall(ctx, t, rt)
 	value, failure := t.result(c, req)
 	if failure != nil {
+		if len(c.tokens) > 0 && !c.foreign(failure) {
+			failure = withoutSecrets(failure, c.tokens...)
+		}
 		return nil, failure
 	}
 	return &Response{Value: value, Attempts: c.attempts}, nil

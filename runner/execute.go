@@ -231,7 +231,7 @@ func queueFailure(err error) error {
 	return err
 }
 
-// onBehalf gives the organization circuit breakers of its own.
+// onBehalf gives the organization circuit breakers and access tokens of its own.
 func (x *execution) onBehalf(ctx context.Context) context.Context {
 	if x.organization == "" {
 		return ctx

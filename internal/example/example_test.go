@@ -61,6 +61,17 @@ parameters: {type: object}
 executionConfig: {method: POST, url: 'https://api.example.com/', bodyEncoding: form-urlencoded, body: {a: 1, b: x y}}
 examples:
 `
+	upload = `
+name: upload
+type: http
+parameters: {type: object}
+executionConfig:
+  method: POST
+  url: https://api.example.com/
+  bodyEncoding: multipart
+  body: {n: 1, list: [a, b], text: {text: t, filename: t.txt}, bytes: {base64: /w==}}
+examples:
+`
 	twice = `
 name: twice
 type: javascript
@@ -182,6 +193,16 @@ func TestExpectations(t *testing.T) {
 		{"form body", form, `{name: e, upstream: {request: {body: {a: '1', b: x y}}, json: 1}}`, nil},
 		{"form body otherwise", form, `{name: e, upstream: {request: {body: {a: '1', b: z}}, json: 1}}`,
 			[]string{`upstream/0/request/body/b: expected "z", got "x y"`}},
+		{"multipart body", upload, `{name: e, upstream: {request: {body: {
+			n: '1', list: [a, b], text: {filename: t.txt, contentType: text/plain; charset=utf-8, text: t},
+			bytes: {filename: file, contentType: application/octet-stream, base64: /w==}}}, json: 1}}`, nil},
+		{"multipart body otherwise", upload, `{name: e, upstream: {request: {body: {n: '1', list: a, text: t, bytes: {base64: x}}}, json: 1}}`, []string{
+			`upstream/0/request/body/bytes/base64: expected "x", got "/w=="`,
+			`upstream/0/request/body/bytes/contentType: not expected, got "application/octet-stream"`,
+			`upstream/0/request/body/bytes/filename: not expected, got "file"`,
+			`upstream/0/request/body/list: expected "a", got ["a","b"]`,
+			`upstream/0/request/body/text: expected "t", got {"contentType":"text/plain; charset=utf-8","filename":"t.txt","text":"t"}`,
+		}},
 
 		{"exchange that isn't used", javascript, `{name: e, input: {a: 1}, upstream: {json: 1}}`,
 			[]string{"upstream: expected 1 request, got 0"}},

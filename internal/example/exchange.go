@@ -120,8 +120,12 @@ func (r *request) bodyProblems(sent *http.Request, body []byte) []string {
 
 // decodeBody reads a body as what it says it is.
 func decodeBody(sent *http.Request, body []byte) (any, error) {
-	mediaType, _, _ := mime.ParseMediaType(sent.Header.Get("Content-Type"))
-	if mediaType != "application/x-www-form-urlencoded" {
+	mediaType, parameters, _ := mime.ParseMediaType(sent.Header.Get("Content-Type"))
+	switch mediaType {
+	case "application/x-www-form-urlencoded":
+	case "multipart/form-data":
+		return decodeMultipart(body, parameters["boundary"])
+	default:
 		return strictjson.Decode(body)
 	}
 	form, err := url.ParseQuery(string(body))
@@ -131,22 +135,15 @@ func decodeBody(sent *http.Request, body []byte) (any, error) {
 	return flatten(form), nil
 }
 
-// flatten makes of values what an author writes: a text, or a list where a name
-// occurs more than once.
+// flatten makes of a query or form what an author writes.
 func flatten(values url.Values) any {
-	object := make(map[string]any, len(values))
+	form := make(map[string][]any, len(values))
 	for name, all := range values {
-		if len(all) == 1 {
-			object[name] = all[0]
-			continue
+		for _, v := range all {
+			form[name] = append(form[name], v)
 		}
-		list := make([]any, len(all))
-		for i, v := range all {
-			list[i] = v
-		}
-		object[name] = list
 	}
-	return object
+	return listed(form)
 }
 
 // asText writes a number or boolean of an expected query as a URL holds it.
