@@ -34,6 +34,7 @@ var phrases = []struct {
 	{"http: unexpected EOF reading trailer", means(InvalidResponse, Truncated, "the answer ended within its trailer")},
 	{"http2: response header list larger than advertised limit", means(InvalidResponse, TooLarge, "the header section of the answer is too large")},
 	{"net/http: server replied with more than declared Content-Length", means(InvalidResponse, Malformed, "the answer is longer than its Content-Length")},
+	{"http: server closed idle connection", (*chain).broken},
 	{"http2: Transport received GOAWAY", (*chain).broken},
 	{"http2: Transport: cannot retry err", (*chain).broken},
 	{"http2: client connection lost", (*chain).broken},
