@@ -421,6 +421,29 @@ var http2Faults = []fault{
 			p.headers(true, ":status", "200", "x-long", strings.Repeat("x", 4000))
 		})
 	}, invalid, errclass.Malformed, false, "the answer breaks the rules of HTTP/2"},
+	{"informational answers over the limit", func(t *testing.T) error {
+		return getHTTP2(t, call{transport: &http.Transport{MaxResponseHeaderBytes: 1024}}, func(p *http2Peer) {
+			for range 10 {
+				p.headers(false, ":status", "103", "x-long", strings.Repeat("x", 300))
+			}
+		})
+	}, invalid, errclass.TooLarge, false, tooMuchHead},
+	{"frame too large", http2Fault(func(p *http2Peer) { _ = p.WriteRawFrame(http2.FrameData, 0, p.stream, make([]byte, 1<<20)) }),
+		invalid, errclass.Malformed, false, "the answer breaks the rules of HTTP/2"},
+	{"HTTP/1.1 in an HTTP/2 connection", http2Fault(func(p *http2Peer) { _, _ = io.WriteString(p.conn, okHeader+"Content-Length: 9\r\n\r\n{}") }),
+		invalid, errclass.Malformed, false, "the answer breaks the rules of HTTP/2"},
+	{"closed before the settings", func(t *testing.T) (err error) {
+		ca := newAuthority(t)
+		config := &tls.Config{Certificates: []tls.Certificate{ca.issue(t, nil)}, NextProtos: []string{"h2"}}
+		addr := serveTLS(t, config, func(conn *tls.Conn) { conn.NetConn().Close() })
+		for range 100 { // until net/http sees it before it sends the request
+			tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: ca.pool}}
+			if err = get(t, "https://"+addr, call{transport: tr}); strings.Contains(err.Error(), "could not be established") {
+				break
+			}
+		}
+		return err
+	}, refusedClass, errclass.Reset, true, early},
 	{"body read after it was closed", func(t *testing.T) error {
 		return getHTTP2(t, call{onHeaders: func(res *http.Response) { res.Body.Close() }}, func(p *http2Peer) {
 			p.headers(false, ":status", "200")
