@@ -24,6 +24,17 @@ import (
 // the connection after the request's header section was read.
 func raw(t testing.TB, handle func(net.Conn)) string {
 	t.Helper()
+	return listen(t, func(c net.Conn) {
+		if _, err := c.Read(make([]byte, 4096)); err == nil {
+			handle(c)
+		}
+	})
+}
+
+// listen hands each connection to handle and closes it after that; what is open
+// at the test's end is closed then.
+func listen(t testing.TB, handle func(net.Conn)) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	var wg sync.WaitGroup
@@ -40,10 +51,7 @@ func raw(t testing.TB, handle func(net.Conn)) string {
 			mu.Unlock()
 			wg.Go(func() {
 				defer c.Close()
-				buf := make([]byte, 4096)
-				if _, err := c.Read(buf); err == nil {
-					handle(c)
-				}
+				handle(c)
 			})
 		}
 	})
@@ -74,9 +82,6 @@ func stalls(text string) func(net.Conn) {
 func resets(text string) func(net.Conn) {
 	return func(c net.Conn) {
 		io.WriteString(c, text)
-		if text != "" {
-			c.Read(make([]byte, 1)) // never comes: the peer must have read the text before the reset throws it away
-		}
 		c.(*net.TCPConn).SetLinger(0)
 	}
 }

@@ -1,0 +1,198 @@
+package httptool_test
+
+import (
+	"context"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/httptool"
+)
+
+// matrix is every fault there is a server for. The README's table is made of it.
+var matrix = []struct {
+	family string
+	faults []fault
+}{
+	{"Names and connections", connectionFaults},
+	{"TLS", tlsFaults},
+	{"HTTP/1.1", http1Faults},
+	{"HTTP/2", http2Faults},
+	{"Time", slowFaults},
+	{"Redirects and the egress policy", redirectFaults},
+	{"Compression", compressionFaults},
+	{"Bodies", bodyFaults},
+	{"Statuses", statusFaults},
+	{"GraphQL", graphqlFaults},
+	{"Pages", pageFaults},
+}
+
+// fault is a row of the matrix: a server that misbehaves in one way, and what a
+// tool's caller gets of it.
+type fault struct {
+	name     string // in plain words, for the README
+	serve    func(*testing.T) upstream
+	want     expectation
+	config   httptool.Config // beyond address, secrets, time and size
+	graphql  bool            // the tool is a graphql one; config counts for nothing
+	deadline time.Duration   // of the whole run; zero: none
+	hasty    bool            // the tool's timeout is patience, also where that isn't what fails
+	pending  string          // what this row waits for: it isn't run, nor in the README
+}
+
+// expectation is either a failure or, where class is empty, a result.
+type expectation struct {
+	value    string // JSON
+	class    errclass.Class
+	reason   errclass.Reason
+	retry    bool
+	detail   string // a part of it
+	wait     time.Duration
+	requests int
+	least    time.Duration
+	most     time.Duration
+}
+
+// permanent is a failure that the same request meets again.
+func permanent(class errclass.Class, reason errclass.Reason, detail string) expectation {
+	return expectation{class: class, reason: reason, detail: detail, requests: 1, most: 10 * time.Second}
+}
+
+// temporary is a failure that a later request may not meet.
+func temporary(class errclass.Class, reason errclass.Reason, detail string) expectation {
+	e := permanent(class, reason, detail)
+	e.retry = true
+	return e
+}
+
+// gives is no fault, but a result that looks like one.
+func gives(value string) expectation {
+	return expectation{value: value, requests: 1, most: 10 * time.Second}
+}
+
+// late is running out of the [patience].
+func late(phase errclass.Reason, detail string) expectation {
+	e := temporary(errclass.Timeout, phase, detail)
+	e.least = patience
+	return e
+}
+
+// after is the wait that the upstream asks for.
+func (e expectation) after(wait time.Duration) expectation { e.wait = wait; return e }
+
+// once is said of a request that may have taken effect, and must not be repeated
+// without a thought.
+func (e expectation) once() expectation { e.retry = false; return e }
+
+// sent is the number of requests until the outcome.
+func (e expectation) sent(n int) expectation { e.requests = n; return e }
+
+const (
+	// patience is the tool's timeout where a row expects one. All that isn't slow
+	// has plenty.
+	patience = 300 * time.Millisecond
+	plenty   = 20 * time.Second
+	// mostBytes is the tool's maxResponseBytes.
+	mostBytes = 64 << 10
+	// secret begins each value that must not come out.
+	secret = "SEKRET"
+)
+
+func TestMatrix(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Run("faults", func(t *testing.T) {
+		for _, family := range matrix {
+			for _, f := range family.faults {
+				t.Run(family.family+"/"+f.name, func(t *testing.T) {
+					if f.pending != "" {
+						t.Skip("pending: " + f.pending)
+					}
+					t.Parallel()
+					f.run(t)
+				})
+			}
+		}
+	})
+	goleak.VerifyNone(t, before)
+}
+
+func (f *fault) run(t *testing.T) {
+	up := f.serve(t)
+	rt, err := httptool.LoopbackTransport(up.policy, up.resolver, up.tls)
+	require.NoError(t, err)
+	t.Cleanup(rt.CloseIdleConnections)
+	tool := f.tool(t, up.url)
+	ctx := t.Context()
+	if f.deadline > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.deadline)
+		defer cancel()
+	}
+	began := time.Now()
+	resp, err := tool.Run(ctx, rt, httptool.Input{})
+	took := time.Since(began)
+	require.GreaterOrEqual(t, took, f.want.least)
+	require.Less(t, took, f.want.most)
+	if f.want.class == "" {
+		require.NoError(t, err)
+		require.Equal(t, f.want.value, string(resp.Value))
+		require.Equal(t, f.want.requests, resp.Attempts)
+		return
+	}
+	require.Nil(t, resp)
+	var e *errclass.Error
+	require.ErrorAs(t, err, &e)
+	f.want.check(t, e)
+	if f.want.class == errclass.Timeout && f.deadline == 0 {
+		require.Equal(t, patience, e.Limit)
+	}
+}
+
+func (f *fault) tool(t *testing.T, address string) *httptool.Tool {
+	headers := map[string]any{"X-Key": secret + "-header"}
+	maps.Copy(headers, f.config.Headers)
+	auth := &httptool.Auth{Type: "bearer", Config: map[string]any{"token": secret + "-token"}}
+	address += "/x?key=" + secret + "-query"
+	if f.graphql {
+		tool, faults := httptool.CompileGraphQL(httptool.GraphQLConfig{Endpoint: address, Headers: headers, Query: "{a}"}, auth, nil)
+		require.Empty(t, faults)
+		return tool
+	}
+	cfg := f.config
+	cfg.URL, cfg.Headers, cfg.MaxResponseBytes = address, headers, mostBytes
+	cfg.Timeout = int(plenty / time.Millisecond)
+	if f.hasty || f.want.class == errclass.Timeout {
+		cfg.Timeout = int(patience / time.Millisecond)
+	}
+	return compile(t, cfg, auth)
+}
+
+func (want expectation) check(t *testing.T, e *errclass.Error) {
+	require.Equal(t, want.class, e.Class, "%v (%v)", e, e.Cause)
+	require.Equal(t, want.reason, e.Reason, "%v", e)
+	require.Equal(t, want.retry, e.Retryable, "%v", e)
+	require.Contains(t, e.Detail, want.detail)
+	require.Equal(t, want.requests, e.Attempts)
+	// A date as the header has it has lost its fraction of a second, and time goes on.
+	require.InDelta(t, want.wait.Seconds(), e.RetryAfter.Seconds(), 30)
+	require.Equal(t, want.wait > 0, e.RetryAfter > 0)
+	stopped := errclass.StoppedNotRetryable
+	if want.retry {
+		stopped = errclass.StoppedMaxAttempts
+	}
+	if e.Class != errclass.Timeout || e.Limit > 0 { // the run's deadline is a reason of its own
+		require.Equal(t, stopped, e.Stopped)
+	}
+	require.NotEmpty(t, e.Upstream.Host)
+	require.Equal(t, e.Class == errclass.HTTPError, e.Upstream.Status >= 400)
+	require.Equal(t, e.Class == errclass.Timeout, isDeadline(e))
+	document, err := errclass.Outcome{Err: e, Details: e.Details()}.AppendJSON(nil)
+	require.NoError(t, err)
+	require.NotContains(t, string(document), secret)
+}
+
+func isDeadline(e *errclass.Error) bool { return e.Is(context.DeadlineExceeded) }
