@@ -26,6 +26,7 @@ var bodyFaults = []fault{
 	{name: "HTML with 200, labelled as JSON", serve: jsonBody("<!DOCTYPE html><title>x</title>"), want: permanent(invalid, errclass.NotJSON, "the body is HTML, not JSON")},
 	{name: "HTML with 200, labelled as HTML", serve: typed("text/html", "<p>"), want: gives(`"<p>"`)},
 	{name: "HTML with 200, and the tool wants a member", serve: typed("text/html", "<p>"), config: mapped("items", "", ""), want: permanent(invalid, errclass.NotJSON, "the answer is text and has nothing at items")},
+	{name: "JSON with blanks between", serve: jsonBody(" {\"a\" : 1.50} "), want: gives(`{"a":1.50}`)},
 	{name: "JSON labelled as text", serve: typed("text/plain", `{"a":1}`), want: gives(`"{\"a\":1}"`)},
 	{name: "JSON without a label", serve: text("200 OK", "", "[1, 2]"), want: gives("[1,2]")},
 	{name: "Text without a label", serve: text("200 OK", "", "hello"), want: gives(`"hello"`)},

@@ -62,6 +62,15 @@ func alias(to string) func(*dnsmessage.Message) {
 	}
 }
 
+// twoAddresses is a name with two of loopback's, of which one is allowed. Nobody
+// listens on either.
+func twoAddresses(allowed string) func(*testing.T) upstream {
+	return func(t *testing.T) upstream {
+		r := fakeDNS(t, names{"two.test": {"127.0.0.1 127.0.0.2"}})
+		return upstream{url: "http://two.test:1", policy: httptool.Policy{Allow: []string{allowed}}, resolver: r}
+	}
+}
+
 const (
 	refusedClass = errclass.ConnectionRefused
 	invalid      = errclass.InvalidResponse
@@ -70,12 +79,7 @@ const (
 
 var connectionFaults = []fault{
 	{name: "Nobody listens on the port", serve: closed("127.0.0.1:1"), want: temporary(refusedClass, errclass.Refused, "")},
-	{name: "Nobody listens on the port, IPv6", serve: closed("[::1]:1"), want: temporary(refusedClass, errclass.Refused, "")},
-	{name: "All addresses of a name refuse", serve: func(t *testing.T) upstream {
-		up := at("http", "two.test:1")
-		up.resolver = fakeDNS(t, names{"two.test": {"127.0.0.1 127.0.0.2"}})
-		return up
-	}, want: temporary(refusedClass, errclass.Refused, "")},
+	{name: "All addresses of a name refuse", serve: twoAddresses("two.test:1"), want: temporary(refusedClass, errclass.Refused, "")},
 	{name: "Accepted, and closed at once", serve: func(t *testing.T) upstream { return at("http", listen(t, func(net.Conn) {})) },
 		want: temporary(refusedClass, errclass.Reset, "127.0.0.1")},
 	{name: "Closed after the request, without a byte", serve: plain(says("")), want: temporary(refusedClass, errclass.Reset, "127.0.0.1")},
@@ -103,11 +107,8 @@ var connectionFaults = []fault{
 	{name: "The name stands for a cloud's metadata service", serve: named(resolved("169.254.169.254")), want: permanent(blockedClass, errclass.Blocked, "")},
 	{name: "The name stands for a private IPv6 address", serve: named(resolved("fd00::1")), want: permanent(blockedClass, errclass.Blocked, "")},
 	{name: "The name stands for a private address in IPv6's clothes", serve: named(resolved("::ffff:10.0.0.5")), want: permanent(blockedClass, errclass.Blocked, "")},
-	{name: "Only the denied one of two addresses would answer", serve: func(t *testing.T) upstream {
-		up := upstream{url: "http://two.test:1", policy: httptool.Policy{Allow: []string{"127.0.0.1:1"}}}
-		up.resolver = fakeDNS(t, names{"two.test": {"127.0.0.2 127.0.0.1"}})
-		return up
-	}, want: temporary(refusedClass, errclass.Unreachable, "no connection to those addresses of two.test:1 that the egress policy allows")},
+	{name: "A name has an address that refuses, and a denied one", serve: twoAddresses("127.0.0.1:1"), want: temporary(refusedClass, errclass.Refused, "")},
+	{name: "A name has a denied address, and one that refuses", serve: twoAddresses("127.0.0.2:1"), want: temporary(refusedClass, errclass.Unreachable, "no connection to those addresses of two.test:1 that the egress policy allows")},
 	{name: "The name stands for a denied address by the second page (rebinding)", serve: func(t *testing.T) upstream {
 		address := raw(t, says(answer("200 OK", jsonType+"Link: </x?p=2>; rel=next\r\n", "[1]"))) // and closes the connection
 		_, port, _ := strings.Cut(address, ":")

@@ -2,6 +2,7 @@ package httptool_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ import (
 
 // matrix is every fault there is a server for. The README's table is made of it.
 var matrix = []struct {
-	family string
+	name   string
 	faults []fault
 }{
 	{"Names and connections", connectionFaults},
@@ -107,7 +108,7 @@ func TestMatrix(t *testing.T) {
 	t.Run("faults", func(t *testing.T) {
 		for _, family := range matrix {
 			for _, f := range family.faults {
-				t.Run(family.family+"/"+f.name, func(t *testing.T) {
+				t.Run(family.name+"/"+f.name, func(t *testing.T) {
 					if f.pending != "" {
 						t.Skip("pending: " + f.pending)
 					}
@@ -171,28 +172,26 @@ func (f *fault) tool(t *testing.T, address string) *httptool.Tool {
 	return compile(t, cfg, auth)
 }
 
-func (want expectation) check(t *testing.T, e *errclass.Error) {
-	require.Equal(t, want.class, e.Class, "%v (%v)", e, e.Cause)
-	require.Equal(t, want.reason, e.Reason, "%v", e)
-	require.Equal(t, want.retry, e.Retryable, "%v", e)
-	require.Contains(t, e.Detail, want.detail)
-	require.Equal(t, want.requests, e.Attempts)
+func (e expectation) check(t *testing.T, got *errclass.Error) {
+	require.Equal(t, e.class, got.Class, "%v (%v)", got, got.Cause)
+	require.Equal(t, e.reason, got.Reason, "%v", got)
+	require.Equal(t, e.retry, got.Retryable, "%v", got)
+	require.Contains(t, got.Detail, e.detail)
+	require.Equal(t, e.requests, got.Attempts)
 	// A date as the header has it has lost its fraction of a second, and time goes on.
-	require.InDelta(t, want.wait.Seconds(), e.RetryAfter.Seconds(), 30)
-	require.Equal(t, want.wait > 0, e.RetryAfter > 0)
+	require.InDelta(t, e.wait.Seconds(), got.RetryAfter.Seconds(), 30)
+	require.Equal(t, e.wait > 0, got.RetryAfter > 0)
 	stopped := errclass.StoppedNotRetryable
-	if want.retry {
+	if e.retry {
 		stopped = errclass.StoppedMaxAttempts
 	}
-	if e.Class != errclass.Timeout || e.Limit > 0 { // the run's deadline is a reason of its own
-		require.Equal(t, stopped, e.Stopped)
+	if got.Class != errclass.Timeout || got.Limit > 0 { // the run's deadline is a reason of its own
+		require.Equal(t, stopped, got.Stopped)
 	}
-	require.NotEmpty(t, e.Upstream.Host)
-	require.Equal(t, e.Class == errclass.HTTPError, e.Upstream.Status >= 400)
-	require.Equal(t, e.Class == errclass.Timeout, isDeadline(e))
-	document, err := errclass.Outcome{Err: e, Details: e.Details()}.AppendJSON(nil)
+	require.NotEmpty(t, got.Upstream.Host)
+	require.Equal(t, got.Class == errclass.HTTPError, got.Upstream.Status >= 400)
+	require.Equal(t, got.Class == errclass.Timeout, errors.Is(got, context.DeadlineExceeded))
+	document, err := errclass.Outcome{Err: got, Details: got.Details()}.AppendJSON(nil)
 	require.NoError(t, err)
 	require.NotContains(t, string(document), secret)
 }
-
-func isDeadline(e *errclass.Error) bool { return e.Is(context.DeadlineExceeded) }
