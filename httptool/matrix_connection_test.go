@@ -80,6 +80,7 @@ const (
 var connectionFaults = []fault{
 	{name: "Nobody listens on the port", serve: closed("127.0.0.1:1"), want: temporary(refusedClass, errclass.Refused, "")},
 	{name: "All addresses of a name refuse", serve: twoAddresses("two.test:1"), want: temporary(refusedClass, errclass.Refused, "")},
+	{name: "Nobody answers the connection", serve: fullQueue, want: late(errclass.PhaseConnect, "no connection to 127.0.0.1")},
 	{name: "Accepted, and closed at once", serve: func(t *testing.T) upstream { return at("http", listen(t, func(net.Conn) {})) },
 		want: temporary(refusedClass, errclass.Reset, "127.0.0.1")},
 	{name: "Closed after the request, without a byte", serve: plain(says("")), want: temporary(refusedClass, errclass.Reset, "127.0.0.1")},

@@ -76,6 +76,15 @@ var redirectFaults = []fault{
 	{name: "A redirect to another server: no credentials follow", serve: elsewhere(302), config: following("GET"), want: gives(`"GET Accept 0"`)},
 	{name: "A redirect (303) of a POST to another server: no body follows either", serve: elsewhere(303), config: following("POST"), want: gives(`"GET Accept 0"`)},
 
+	{name: "A redirect that sets a cookie: it isn't sent back", serve: handled(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/x" {
+			http.SetCookie(w, &http.Cookie{Name: "a", Value: "b"})
+			http.Redirect(w, r, "/y", http.StatusFound)
+			return
+		}
+		fmt.Fprintf(w, "%d cookies", len(r.Cookies()))
+	}), config: following("GET"), want: gives(`"0 cookies"`)},
+
 	{name: "The policy allows nothing", serve: func(*testing.T) upstream { return upstream{url: "http://127.0.0.1:1"} }, want: permanent(blockedClass, errclass.Blocked, "does not allow 127.0.0.1:1")},
 	{name: "Loopback", serve: called("http://127.0.0.1:8080"), want: permanent(blockedClass, errclass.Blocked, "")},
 	{name: "Loopback by name", serve: called("http://localhost:8080"), want: permanent(blockedClass, errclass.Blocked, "")},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/httptool"
 )
 
 const httpError = errclass.HTTPError
@@ -34,6 +35,7 @@ var statusFaults = []fault{
 	{name: "201 with JSON", serve: text("201 Created", jsonType, `{"id":1}`), want: gives(`{"id":1}`)},
 	{name: "202, empty", serve: text("202 Accepted", "", ""), want: gives("null")},
 	{name: "206 without being asked", serve: text("206 Partial Content", jsonType, "[1]"), want: temporary(invalid, errclass.Truncated, "a part of the data")},
+	{name: "206 that was asked for", serve: text("206 Partial Content", jsonType, "[1]"), config: httptool.Config{Headers: map[string]any{"Range": "bytes=0-2"}}, want: gives("[1]")},
 	{name: "299, unknown but a success", serve: text("299 Odd", jsonType, "[1]"), want: gives("[1]")},
 
 	{name: "400, problem+json (RFC 9457)", serve: text("400 X", problemType, `{"title":"Wrong","detail":"name is short"}`), want: permanent(httpError, errclass.BadRequest, "400 Bad Request: name is short")},
@@ -50,6 +52,7 @@ var statusFaults = []fault{
 	{name: "409, JSON with a nested message", serve: text("409 X", jsonType, `{"error":{"message":"taken"}}`), want: permanent(httpError, errclass.Conflict, "409 Conflict: taken")},
 	{name: "410", serve: text("410 X", "", ""), want: permanent(httpError, errclass.NotFound, "410 Gone")},
 	{name: "415, XML", serve: text("415 X", "Content-Type: application/xml\r\n", "<error>no</error>"), want: permanent(httpError, errclass.BadRequest, "415 Unsupported Media Type")},
+	{name: "416 to a Range", serve: text("416 X", "", ""), config: httptool.Config{Headers: map[string]any{"Range": "bytes=9-"}}, want: permanent(httpError, errclass.BadRequest, "416 Requested Range Not Satisfiable")},
 	{name: "418, plain text", serve: text("418 X", textType, "short and stout\nmore"), want: permanent(httpError, errclass.BadRequest, "418 I'm a teapot: short and stout")},
 	{name: "422, JSON with a list of errors", serve: text("422 X", jsonType, `{"errors":[{"detail":"too long"}]}`), want: permanent(httpError, errclass.BadRequest, "422 Unprocessable Entity: too long")},
 	{name: "425", serve: text("425 X", "", ""), want: temporary(httpError, errclass.ServerError, "425 Too Early")},
