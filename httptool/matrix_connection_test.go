@@ -97,7 +97,7 @@ var connectionFaults = []fault{
 	{name: "The name is an alias of itself", serve: named(dns(alias("upstream.test."))), want: permanent(refusedClass, errclass.DNSNotFound, "")},
 	{name: "The name server fails", serve: named(dns(code(dnsmessage.RCodeServerFailure))), want: temporary(refusedClass, errclass.DNSTemporary, "")},
 	{name: "The name server refuses", serve: named(dns(code(dnsmessage.RCodeRefused))), want: temporary(refusedClass, errclass.DNSTemporary, "")},
-	{name: "The name server is silent", serve: named(garbled(nil)), want: late(errclass.PhaseDNS, "no answer from the resolver about upstream.test after 300ms (limit: the tool's request timeout)")},
+	{name: "The name server is silent", serve: named(garbled(nil)), want: late(errclass.PhaseDNS, "no answer from the resolver about upstream.test after 2s (limit: the tool's request timeout)")},
 	{name: "The name server answers garbage", serve: named(garbled([]byte("garbage"))), want: late(errclass.PhaseDNS, "")},
 	{name: "The name server answers another question", serve: named(dns(func(m *dnsmessage.Message) { m.ID++ })), want: late(errclass.PhaseDNS, "")},
 	{name: "The name server refuses connections", serve: named(func(t *testing.T) *net.Resolver {

@@ -28,7 +28,7 @@ func zippedHalf() string { return zipped(strings.Repeat("[1]", 100))[:20] }
 
 var slowFaults = []fault{
 	{name: "Connected, then silence", serve: plain(stalls("")), want: late(errclass.PhaseHeaders, "no response headers from 127.0.0.1")},
-	{name: "Half a header section, then silence", serve: plain(stalls("HTTP/1.1 200 OK\r\nContent-")), want: late(errclass.PhaseHeaders, "after 300ms (limit: the tool's request timeout)")},
+	{name: "Half a header section, then silence", serve: plain(stalls("HTTP/1.1 200 OK\r\nContent-")), want: late(errclass.PhaseHeaders, "after 2s (limit: the tool's request timeout)")},
 	{name: "A header section that drips", serve: plain(drips(okLine, "X: y\r\n")), want: late(errclass.PhaseHeaders, "")},
 	{name: "100 Continue, then silence", serve: plain(stalls("HTTP/1.1 100 Continue\r\n\r\n")), want: late(errclass.PhaseHeaders, "")},
 	{name: "A 100 Continue now and then, without an end", serve: plain(drips("", "HTTP/1.1 100 Continue\r\n\r\n")), want: late(errclass.PhaseHeaders, "")},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,7 +61,7 @@ type expectation struct {
 
 // permanent is a failure that the same request meets again.
 func permanent(class errclass.Class, reason errclass.Reason, detail string) expectation {
-	return expectation{class: class, reason: reason, detail: detail, requests: 1, most: 10 * time.Second}
+	return expectation{class: class, reason: reason, detail: detail, requests: 1, most: 15 * time.Second}
 }
 
 // temporary is a failure that a later request may not meet.
@@ -72,7 +73,7 @@ func temporary(class errclass.Class, reason errclass.Reason, detail string) expe
 
 // gives is no fault, but a result that looks like one.
 func gives(value string) expectation {
-	return expectation{value: value, requests: 1, most: 10 * time.Second}
+	return expectation{value: value, requests: 1, most: 15 * time.Second}
 }
 
 // late is running out of the [patience].
@@ -93,10 +94,10 @@ func (e expectation) once() expectation { e.retry = false; return e }
 func (e expectation) sent(n int) expectation { e.requests = n; return e }
 
 const (
-	// patience is the tool's timeout where a row expects one. All that isn't slow
-	// has plenty.
-	patience = 300 * time.Millisecond
-	plenty   = 20 * time.Second
+	// patience is the tool's timeout where a row expects one: long enough for a
+	// busy machine to get as far as the row wants. All that isn't slow has plenty.
+	patience = 2 * time.Second
+	plenty   = 30 * time.Second
 	// mostBytes is the tool's maxResponseBytes.
 	mostBytes = 64 << 10
 	// secret begins each value that must not come out.
@@ -106,22 +107,32 @@ const (
 func TestMatrix(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Run("faults", func(t *testing.T) {
+		var waiting sync.WaitGroup
 		for _, family := range matrix {
 			for _, f := range family.faults {
-				t.Run(family.name+"/"+f.name, func(t *testing.T) {
-					if f.pending != "" {
-						t.Skip("pending: " + f.pending)
-					}
+				name := family.name + "/" + f.name
+				if f.slow() { // all at once, however few tests run in parallel
+					waiting.Go(func() { t.Run(name, f.run) })
+					continue
+				}
+				t.Run(name, func(t *testing.T) {
 					t.Parallel()
 					f.run(t)
 				})
 			}
 		}
+		waiting.Wait()
 	})
 	goleak.VerifyNone(t, before)
 }
 
+// slow rows wait for the tool's timeout.
+func (f *fault) slow() bool { return f.hasty || f.want.class == errclass.Timeout }
+
 func (f *fault) run(t *testing.T) {
+	if f.pending != "" {
+		t.Skip("pending: " + f.pending)
+	}
 	up := f.serve(t)
 	rt, err := httptool.LoopbackTransport(up.policy, up.resolver, up.tls)
 	require.NoError(t, err)
@@ -166,7 +177,7 @@ func (f *fault) tool(t *testing.T, address string) *httptool.Tool {
 	cfg := f.config
 	cfg.URL, cfg.Headers, cfg.MaxResponseBytes = address, headers, mostBytes
 	cfg.Timeout = int(plenty / time.Millisecond)
-	if f.hasty || f.want.class == errclass.Timeout {
+	if f.slow() {
 		cfg.Timeout = int(patience / time.Millisecond)
 	}
 	return compile(t, cfg, auth)
