@@ -39,7 +39,7 @@ type fault struct {
 	name     string // in plain words, for the README
 	serve    func(*testing.T) upstream
 	want     expectation
-	config   httptool.Config // beyond address, secrets, time and size
+	config   httptool.Config // beyond address, secrets and time
 	graphql  bool            // the tool is a graphql one; config counts for nothing
 	deadline time.Duration   // of the whole run; zero: none
 	hasty    bool            // the tool's timeout is patience, also where that isn't what fails
@@ -98,7 +98,7 @@ const (
 	// busy machine to get as far as the row wants. All that isn't slow has plenty.
 	patience = 2 * time.Second
 	plenty   = 30 * time.Second
-	// mostBytes is the tool's maxResponseBytes.
+	// mostBytes is the tool's maxResponseBytes where the row sets none.
 	mostBytes = 64 << 10
 	// secret begins each value that must not come out.
 	secret = "SEKRET"
@@ -175,7 +175,10 @@ func (f *fault) tool(t *testing.T, address string) *httptool.Tool {
 		return tool
 	}
 	cfg := f.config
-	cfg.URL, cfg.Headers, cfg.MaxResponseBytes = address, headers, mostBytes
+	cfg.URL, cfg.Headers = address, headers
+	if cfg.MaxResponseBytes == 0 {
+		cfg.MaxResponseBytes = mostBytes
+	}
 	cfg.Timeout = int(plenty / time.Millisecond)
 	if f.slow() {
 		cfg.Timeout = int(patience / time.Millisecond)
