@@ -19,8 +19,8 @@ func coded(coding, body string) func(*testing.T) upstream {
 	return text("200 OK", jsonType+"Content-Encoding: "+coding+"\r\n", body)
 }
 
-// deflated is a body as Content-Encoding deflate has it: zlib's format.
-func deflated(text string) string {
+// zlibbed is a body as Content-Encoding deflate has it: zlib's format.
+func zlibbed(text string) string {
 	var b bytes.Buffer
 	w := zlib.NewWriter(&b)
 	io.WriteString(w, text)
@@ -77,10 +77,10 @@ var compressionFaults = []fault{
 	{name: "A bomb of gzip twice over", serve: coded("gzip, gzip", zipped(zipped(bombText))), want: permanent(invalid, errclass.TooLarge, ""), pending: "stacked codings"},
 	{name: "gzip twice over", serve: coded("gzip, gzip", zipped(small)), want: gives(`{"a":1}`), pending: "stacked codings"},
 	{name: "Twenty codings on top of each other", serve: coded(strings.Repeat("gzip, ", 19)+"gzip", small), want: permanent(invalid, errclass.BadEncoding, "")},
-	{name: "deflate", serve: coded("deflate", deflated(`{"a":1}`)), want: gives(`{"a":1}`), pending: "deflate"},
+	{name: "deflate", serve: coded("deflate", zlibbed(`{"a":1}`)), want: gives(`{"a":1}`), pending: "deflate"},
 	{name: "deflate without its frame", serve: coded("deflate", bareDeflated(`{"a":1}`)), want: gives(`{"a":1}`), pending: "deflate"},
-	{name: "deflate, broken", serve: coded("deflate", spoiled(deflated(`{"a":1}`), -1)), want: permanent(invalid, errclass.BadEncoding, ""), pending: "deflate"},
-	{name: "A deflate bomb", serve: coded("deflate", deflated(bombText)), want: permanent(invalid, errclass.TooLarge, ""), pending: "deflate"},
+	{name: "deflate, broken", serve: coded("deflate", spoiled(zlibbed(`{"a":1}`), -1)), want: permanent(invalid, errclass.BadEncoding, ""), pending: "deflate"},
+	{name: "A deflate bomb", serve: coded("deflate", zlibbed(bombText)), want: permanent(invalid, errclass.TooLarge, ""), pending: "deflate"},
 	{name: "br, which wasn't asked for", serve: coded("br", brotliBomb), want: permanent(invalid, errclass.BadEncoding, "compressed as br")},
 	{name: "zstd, which wasn't asked for", serve: coded("zstd", "\x28\xb5\x2f\xfd\x04\x00\x01\x00\x00"), want: permanent(invalid, errclass.BadEncoding, "compressed as zstd")},
 	{name: "br within gzip", serve: coded("br, gzip", zipped(brotliBomb)), want: permanent(invalid, errclass.BadEncoding, "")},

@@ -87,7 +87,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return t.base.RoundTrip(countDials(req))
+	return t.base.RoundTrip(req)
 }
 
 // CloseIdleConnections closes connections that carry no request right now.
@@ -161,9 +161,6 @@ func (d *guardedDialer) dial(ctx context.Context, network, address string) (net.
 	name, err := normalHost(host)
 	if !ok || err != nil {
 		return nil, refuseURL("the URL's host is not valid")
-	}
-	if err := countDial(ctx, displayHost(name, port)); err != nil {
-		return nil, err
 	}
 	limit := d.network.dialLimit
 	if limit == 0 {
