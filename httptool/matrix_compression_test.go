@@ -49,9 +49,8 @@ func spoiled(text string, i int) string {
 
 var small = zipped(`{"a":1}`)
 
-// brotliBomb is a stream of brotli's that would go off, were it decoded. What
-// matters is the label.
-const brotliBomb = "\xcb\xff\xff\x3f\x00\x00\x00\x00"
+// brotliBomb is brotli's for [bombText].
+const brotliBomb = "\x9f\xff\xff\x3f\xf8\x25\x60\xe2\xb1\x40\x20\xf7\xfe\x07"
 
 var compressionFaults = []fault{
 	{name: "gzip, as it should be", serve: coded("gzip", small), want: gives(`{"a":1}`)},
@@ -81,8 +80,8 @@ var compressionFaults = []fault{
 	{name: "deflate without its frame", serve: coded("deflate", bareDeflated(`{"a":1}`)), want: gives(`{"a":1}`), pending: "deflate"},
 	{name: "deflate, broken", serve: coded("deflate", spoiled(zlibbed(`{"a":1}`), -1)), want: permanent(invalid, errclass.BadEncoding, ""), pending: "deflate"},
 	{name: "A deflate bomb", serve: coded("deflate", zlibbed(bombText)), want: permanent(invalid, errclass.TooLarge, ""), pending: "deflate"},
-	{name: "br, which wasn't asked for", serve: coded("br", brotliBomb), want: permanent(invalid, errclass.BadEncoding, "compressed as br")},
+	{name: "A br bomb: br wasn't asked for", serve: coded("br", brotliBomb), want: permanent(invalid, errclass.BadEncoding, "compressed as br")},
 	{name: "zstd, which wasn't asked for", serve: coded("zstd", "\x28\xb5\x2f\xfd\x04\x00\x01\x00\x00"), want: permanent(invalid, errclass.BadEncoding, "compressed as zstd")},
-	{name: "br within gzip", serve: coded("br, gzip", zipped(brotliBomb)), want: permanent(invalid, errclass.BadEncoding, "")},
+	{name: "A br bomb within gzip", serve: coded("br, gzip", zipped(brotliBomb)), want: permanent(invalid, errclass.BadEncoding, "")},
 	{name: "A coding that doesn't exist", serve: coded("rot13", `{"a":1}`), want: permanent(invalid, errclass.BadEncoding, "rot13")},
 }
