@@ -56,8 +56,8 @@ func handled(h http.HandlerFunc) func(*testing.T) upstream {
 	}
 }
 
-// authority signs the certificates of all rows.
-var authority = sync.OnceValue(func() tls.Certificate {
+// testCA signs the certificates of all rows.
+var testCA = sync.OnceValue(func() tls.Certificate {
 	return issue(nil, func(c *x509.Certificate) {
 		c.Subject = pkix.Name{CommonName: "test authority"}
 		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
@@ -97,7 +97,7 @@ func issue(signer *tls.Certificate, change func(*x509.Certificate)) tls.Certific
 
 func trusting() *tls.Config {
 	pool := x509.NewCertPool()
-	pool.AddCert(authority().Leaf)
+	pool.AddCert(testCA().Leaf)
 	return &tls.Config{RootCAs: pool}
 }
 
@@ -107,7 +107,7 @@ func secure(config *tls.Config, handle func(*tls.Conn)) func(*testing.T) upstrea
 	return func(t *testing.T) upstream {
 		config := config.Clone()
 		if config.Certificates == nil {
-			ca := authority()
+			ca := testCA()
 			config.Certificates = []tls.Certificate{issue(&ca, nil)}
 		}
 		up := at("https", listen(t, func(c net.Conn) {
@@ -128,7 +128,7 @@ func secure(config *tls.Config, handle func(*tls.Conn)) func(*testing.T) upstrea
 // certified serves over TLS with a certificate that change spoils.
 func certified(change func(*x509.Certificate)) func(*testing.T) upstream {
 	return func(t *testing.T) upstream {
-		ca := authority()
+		ca := testCA()
 		return secure(&tls.Config{Certificates: []tls.Certificate{issue(&ca, change)}}, hangUp)(t)
 	}
 }
@@ -161,7 +161,7 @@ func frames(answer func(*peer)) func(*testing.T) upstream {
 // framesAfter is frames with a beginning of its own in place of the settings.
 func framesAfter(greet, answer func(*peer)) func(*testing.T) upstream {
 	return func(t *testing.T) upstream {
-		ca := authority()
+		ca := testCA()
 		config := &tls.Config{Certificates: []tls.Certificate{issue(&ca, nil)}, NextProtos: []string{"h2"}}
 		up := at("https", listen(t, func(c net.Conn) {
 			server := tls.Server(c, config)
