@@ -101,6 +101,15 @@ var connectionFaults = []fault{
 	{"refused proxy", func(t *testing.T) error { return proxied(t, closedPort(t, "tcp")) }, refusedClass, errclass.Refused, true, ""},
 	{"reset before a byte", func(t *testing.T) error { return get(t, "http://"+resetting(t, ""), call{}) }, refusedClass, errclass.Reset, true, early},
 	{"closed before a byte", raw(""), refusedClass, errclass.Reset, true, early},
+	{"closed before the request was sent", func(t *testing.T) (err error) {
+		addr := serveTCP(t, func(net.Conn) {})
+		for range 100 { // until net/http sees it in time
+			if err = get(t, "http://"+addr, call{}); strings.Contains(err.Error(), "server closed idle connection") {
+				break
+			}
+		}
+		return err
+	}, refusedClass, errclass.Reset, true, early},
 	{"closed within the header section", raw(okHeader), refusedClass, errclass.Reset, true, early},
 	{"name doesn't exist", namedBy(dnsmessage.RCodeNameError), refusedClass, errclass.DNSNotFound, false, "host api.example.com not found"},
 	{"resolver fails", namedBy(dnsmessage.RCodeServerFailure), refusedClass, errclass.DNSTemporary, true, "host api.example.com could not be resolved"},
@@ -178,6 +187,16 @@ var tlsFaults = []fault{
 		})
 		return get(t, "https://"+addr, call{})
 	}, refusedClass, errclass.Protocol, false, "127.0.0.1 speaks plain HTTP on this port, not HTTPS"},
+	{"plain HTTP behind https, RoundTrip alone", func(t *testing.T) error {
+		addr := serveTCP(t, func(conn net.Conn) {
+			_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			_, _ = io.Copy(io.Discard, conn)
+		})
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+addr, nil)
+		require.NoError(t, err)
+		_, err = new(http.Transport).RoundTrip(req) //nolint:bodyclose // fails
+		return err
+	}, refusedClass, errclass.Protocol, false, "the target speaks plain HTTP on this port, not HTTPS"},
 	{"another protocol behind https", func(t *testing.T) error {
 		addr := serveTCP(t, func(conn net.Conn) {
 			_, _ = io.WriteString(conn, "SSH-2.0-OpenSSH_9.9\r\n")
@@ -402,6 +421,29 @@ var http2Faults = []fault{
 			p.headers(true, ":status", "200", "x-long", strings.Repeat("x", 4000))
 		})
 	}, invalid, errclass.Malformed, false, "the answer breaks the rules of HTTP/2"},
+	{"informational answers over the limit", func(t *testing.T) error {
+		return getHTTP2(t, call{transport: &http.Transport{MaxResponseHeaderBytes: 1024}}, func(p *http2Peer) {
+			for range 10 {
+				p.headers(false, ":status", "103", "x-long", strings.Repeat("x", 300))
+			}
+		})
+	}, invalid, errclass.TooLarge, false, tooMuchHead},
+	{"frame too large", http2Fault(func(p *http2Peer) { _ = p.WriteRawFrame(http2.FrameData, 0, p.stream, make([]byte, 1<<20)) }),
+		invalid, errclass.Malformed, false, "the answer breaks the rules of HTTP/2"},
+	{"HTTP/1.1 in an HTTP/2 connection", http2Fault(func(p *http2Peer) { _, _ = io.WriteString(p.conn, okHeader+"Content-Length: 9\r\n\r\n{}") }),
+		invalid, errclass.Malformed, false, "the answer breaks the rules of HTTP/2"},
+	{"closed before the settings", func(t *testing.T) (err error) {
+		ca := newAuthority(t)
+		config := &tls.Config{Certificates: []tls.Certificate{ca.issue(t, nil)}, NextProtos: []string{"h2"}}
+		addr := serveTLS(t, config, func(conn *tls.Conn) { conn.NetConn().Close() })
+		for range 100 { // until net/http sees it before it sends the request
+			tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: ca.pool}}
+			if err = get(t, "https://"+addr, call{transport: tr}); strings.Contains(err.Error(), "could not be established") {
+				break
+			}
+		}
+		return err
+	}, refusedClass, errclass.Reset, true, early},
 	{"body read after it was closed", func(t *testing.T) error {
 		return getHTTP2(t, call{onHeaders: func(res *http.Response) { res.Body.Close() }}, func(p *http2Peer) {
 			p.headers(false, ":status", "200")

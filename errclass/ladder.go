@@ -279,22 +279,28 @@ func (c *chain) fromPackage(pkg string) bool {
 	return false
 }
 
+// handshake knows crypto/tls's errors. They also arise after the handshake, where
+// somebody tampers with the connection.
 func handshake(c *chain) *Error {
-	if c.is(http.ErrSchemeMismatch) {
+	record, ok := value[tls.RecordHeaderError](c)
+	// http.Client makes the scheme's mismatch of such a record.
+	if c.is(http.ErrSchemeMismatch) || ok && string(record.RecordHeader[:]) == "HTTP/" {
 		return Newf(ConnectionRefused, Protocol, "%s speaks plain HTTP on this port, not HTTPS", c.target())
 	}
-	if _, ok := value[tls.RecordHeaderError](c); ok {
+	pkg, name := typeName(c.leaf())
+	switch {
+	case ok && record.Conn != nil: // the first record
 		return Newf(ConnectionRefused, Protocol, "%s does not speak TLS on this port", c.target())
+	case pkg != "crypto/tls":
+		return nil
+	case c.body:
+		return c.broken()
+	case name == "alert" || name == "AlertError":
+		// An alert's text is one of a fixed list.
+		what := strings.TrimPrefix(textOf(c.leaf()), "tls: ")
+		return Newf(ConnectionRefused, TLSHandshake, "the TLS handshake with %s failed: %s", c.target(), what)
 	}
-	if pkg, name := typeName(c.leaf()); pkg == "crypto/tls" {
-		if name == "alert" || name == "AlertError" {
-			// An alert's text is one of a fixed list.
-			what := strings.TrimPrefix(textOf(c.leaf()), "tls: ")
-			return Newf(ConnectionRefused, TLSHandshake, "the TLS handshake with %s failed: %s", c.target(), what)
-		}
-		return Newf(ConnectionRefused, TLSHandshake, "the TLS handshake with %s failed", c.target())
-	}
-	return nil
+	return Newf(ConnectionRefused, TLSHandshake, "the TLS handshake with %s failed", c.target())
 }
 
 // http2Failure knows the errors of HTTP/2 by the names of their types: the copy

@@ -24,7 +24,7 @@ func RecordingTransport(p Policy, r *net.Resolver, dialled func(string)) (*Trans
 
 // LoopbackTransport dials for real, with a resolver and trust of its own.
 func LoopbackTransport(p Policy, r *net.Resolver, config *tls.Config) (*Transport, error) {
-	return newTransport(p, network{resolver: r, tls: config, dialLimit: 2 * time.Second})
+	return newTransport(p, network{resolver: r, tls: config, dialLimit: 10 * time.Second})
 }
 
 // QuickTransport has breakers that let a request through sooner, and room for conns

@@ -26,10 +26,16 @@ type names map[string][]string
 // fakeDNS serves names on loopback and returns a resolver that asks only there.
 func fakeDNS(t testing.TB, table names) *net.Resolver {
 	t.Helper()
+	asked := map[string]int{}
+	return nameServer(t, func(query []byte) []byte { return answerDNS(query, table, asked) })
+}
+
+// nameServer answers queries, one at a time, with what answer makes of them; nil
+// is silence. The resolver asks only there.
+func nameServer(t testing.TB, answer func(query []byte) []byte) *net.Resolver {
+	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
-	var mu sync.Mutex
-	asked := map[string]int{}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		buf := make([]byte, 1500)
@@ -38,16 +44,24 @@ func fakeDNS(t testing.TB, table names) *net.Resolver {
 			if err != nil {
 				return
 			}
-			mu.Lock()
-			answer := answerDNS(buf[:n], table, asked)
-			mu.Unlock()
-			conn.WriteTo(answer, from)
+			if reply := answer(buf[:n]); reply != nil {
+				conn.WriteTo(reply, from)
+			}
 		}
 	})
-	t.Cleanup(func() { conn.Close(); wg.Wait() })
+	// net's resolver goes on in the background when nobody waits for it any more:
+	// end that by closing its connections.
+	over, leave := context.WithCancel(context.Background())
+	t.Cleanup(func() { leave(); conn.Close(); wg.Wait() })
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "udp", conn.LocalAddr().String())
+		if over.Err() != nil {
+			return nil, over.Err()
+		}
+		c, err := (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
+		if err == nil {
+			context.AfterFunc(over, func() { c.Close() })
+		}
+		return c, err
 	}}
 }
 

@@ -112,13 +112,14 @@ type listing struct {
 func (t *Tool) collect(c *call, req *request) (json.RawMessage, *errclass.Error) {
 	l := &listing{pages: t.pagination, seen: map[string]bool{}, items: []any{}}
 	req, failure := l.first(req)
+	var r *reply
 	for page := 1; failure == nil && req != nil; page++ {
-		var r *reply
 		if page > l.pages.MaxPages {
 			if l.pages.cut {
 				break
 			}
-			return nil, errclass.Newf(errclass.InvalidResponse, errclass.TooLarge, "the list has more than %d pages; set pagination.maxPages", l.pages.MaxPages)
+			e := errclass.Newf(errclass.InvalidResponse, errclass.TooLarge, "the list has more than %d pages; set pagination.maxPages", l.pages.MaxPages)
+			return nil, c.annotate(e, r)
 		}
 		if r, failure = c.try(req); failure != nil {
 			return nil, onPage(failure, page, c)

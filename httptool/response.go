@@ -8,7 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/htmlindex"
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/internal/strictjson"
@@ -217,16 +218,29 @@ func kindOf(mediaType string) (contentKind, bool) {
 	return 0, false
 }
 
+// toUTF8 decodes as the encoding standard has it: a byte order mark overrides the
+// charset of the header, and charsets go by their many names. Unlike there, bytes
+// that the charset doesn't have are a failure and not U+FFFD.
 func toUTF8(body []byte, charset string) ([]byte, *errclass.Error) {
+	switch {
+	case bytes.HasPrefix(body, bom):
+		charset = "utf-8"
+	case bytes.HasPrefix(body, []byte("\xff\xfe")):
+		charset = "utf-16le"
+	case bytes.HasPrefix(body, []byte("\xfe\xff")):
+		charset = "utf-16be"
+	}
 	switch charset {
 	case "", "utf-8", "utf8", "us-ascii", "ascii":
 		return body, nil
-	case "iso-8859-1", "latin1", "windows-1252", "cp1252":
-		// The encoding standard reads ISO 8859-1 as windows-1252 too.
-		text, err := charmap.Windows1252.NewDecoder().Bytes(body)
-		if err == nil {
-			return text, nil
-		}
 	}
-	return nil, errclass.Newf(errclass.InvalidResponse, errclass.BadEncoding, "the body is in charset %s, which is not supported", errclass.OneLine(charset, 40))
+	enc, err := htmlindex.Get(charset)
+	if err != nil || enc == encoding.Replacement {
+		return nil, errclass.Newf(errclass.InvalidResponse, errclass.BadEncoding, "the body is in charset %s, which is not supported", errclass.OneLine(charset, 40))
+	}
+	text, err := enc.NewDecoder().Bytes(body)
+	if err != nil || bytes.ContainsRune(text, utf8.RuneError) {
+		return nil, errclass.Newf(errclass.InvalidResponse, errclass.BadEncoding, "the body is not valid %s", charset).WithCause(err)
+	}
+	return text, nil
 }

@@ -279,38 +279,6 @@ func TestNamesOfATool(t *testing.T) {
 	require.Equal(t, []string{"t"}, credentials)
 }
 
-func TestValues(t *testing.T) {
-	for _, tc := range []struct{ name, contentType, body, want string }{
-		{"json", "application/json", " {\"a\" : 1.50} ", `{"a":1.50}`},
-		{"plus json", "application/vnd.x+json; charset=utf-8", "[1]", "[1]"},
-		{"huge number", "application/json", "123456789012345678901234567890", "123456789012345678901234567890"},
-		{"bom", "application/json", "\ufeff{}", "{}"},
-		{"empty", "application/json", "", "null"},
-		{"blank", "application/json", " \n", "null"},
-		{"text", "text/plain", "a\"b", `"a\"b"`},
-		{"html", "text/html", "<p>", `"<p>"`},
-		{"latin1", "text/plain; charset=iso-8859-1", "\xe4", `"ä"`},
-		{"latin1 json", "application/json; charset=windows-1252", "\"\x80\"", `"€"`},
-		{"ndjson", "application/x-ndjson", "{}\n{}", `"{}\n{}"`},
-		{"no type, json", "-", "[1, 2]", "[1,2]"},
-		{"no type, text", "-", "hello", `"hello"`},
-		{"broken type", "application/json; ;;=", "[1]", "[1]"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			server, rt := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-				w.Header()["Content-Type"] = []string{tc.contentType}
-				if tc.contentType == "-" {
-					w.Header()["Content-Type"] = nil
-				}
-				io.WriteString(w, tc.body)
-			})
-			resp, err := compile(t, httptool.Config{URL: server.URL}).Run(t.Context(), rt, httptool.Input{})
-			require.NoError(t, err)
-			require.Equal(t, tc.want, string(resp.Value))
-		})
-	}
-}
-
 // answers serves a JSON body for each query.
 func answers(t *testing.T, body func(r *http.Request) string) (string, *httptool.Transport) {
 	server, rt := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -391,25 +359,16 @@ func TestPagination(t *testing.T) {
 		{"cursor", cursor(map[string]string{"": `"b"`, "b": `"c&d"`, "c&d": "null"}), byCursor, `["","b","c&d"]`, 3},
 		{"cursor, empty at the end", cursor(map[string]string{"": `"b"`, "b": `""`}), byCursor, `["","b"]`, 2},
 		{"cursor, a number", cursor(map[string]string{"": "2", "2": "false"}), byCursor, `["","2"]`, 2},
-		{"cursor, circle", cursor(map[string]string{"": `"b"`, "b": `"c"`, "c": `"b"`}), byCursor, "page 3: the target names a page as the next one that was there before", 0},
-		{"cursor, no text", cursor(map[string]string{"": `{}`}), byCursor, "the cursor at next is no text", 0},
-		{"no list", func(*http.Request) string { return `{"items":5}` }, byCursor, "the page has no list at items", 0},
-		{"nothing", func(*http.Request) string { return `{}` }, byCursor, "the answer has nothing at items", 0},
 		{"offset", offset(5, 99), httptool.Pagination{Type: "offset", DefaultLimit: 2}, "[0,1,2,3,4]", 3},
 		{"offset, full last page", offset(4, 99), httptool.Pagination{Type: "offset", DefaultLimit: 2}, "[0,1,2,3]", 3},
 		{"offset, empty", offset(0, 99), httptool.Pagination{Type: "offset"}, "[]", 1},
 		{"offset, smaller limit of the target", offset(5, 2), httptool.Pagination{Type: "offset"}, "[0,1,2,3,4]", 3},
 		{"offset, cut", offset(500, 99), httptool.Pagination{Type: "offset", DefaultLimit: 2, MaxPages: 2}, "[0,1,2,3]", 2},
-		{"offset, endless", offset(500, 99), httptool.Pagination{Type: "offset", DefaultLimit: 2}, "the list has more than 10 pages; set pagination.maxPages", 0},
-		{"too large in all", func(r *http.Request) string { return `["` + strings.Repeat("a", 600) + `"]` }, httptool.Pagination{Type: "offset", DefaultLimit: 1}, "page 2: the answer is larger than 1000 bytes", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			url, rt := answers(t, tc.serve)
-			resp, err := compile(t, httptool.Config{URL: url + "/?x=1", Pagination: &tc.p, MaxResponseBytes: 1000}).Run(t.Context(), rt, httptool.Input{})
-			if err != nil {
-				require.Equal(t, "Invalid response: "+tc.want, err.Error())
-				return
-			}
+			resp, err := compile(t, httptool.Config{URL: url + "/?x=1", Pagination: &tc.p}).Run(t.Context(), rt, httptool.Input{})
+			require.NoError(t, err)
 			require.Equal(t, tc.want, string(resp.Value))
 			require.Equal(t, tc.sent, resp.Attempts)
 		})
@@ -422,9 +381,6 @@ func TestLinkPagination(t *testing.T) {
 		p := r.URL.Query().Get("p")
 		if link, ok := links[p]; ok {
 			w.Header().Set("Link", link)
-		}
-		if p == "4" {
-			w.WriteHeader(500)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, "[%s]", p)
@@ -444,50 +400,22 @@ func TestLinkPagination(t *testing.T) {
 	resp, err = tool.Run(t.Context(), rt, httptool.Input{})
 	require.NoError(t, err)
 	require.Equal(t, "[1,2,90]", string(resp.Value))
-	search := compile(t, httptool.Config{Method: "POST", URL: server.URL + "/?p=1", Body: []byte(`{"secret":1}`), Pagination: &httptool.Pagination{Type: "link-header"}})
-	_, err = search.Run(t.Context(), rt, httptool.Input{})
-	require.Equal(t, errclass.Redirect, errclass.Classify(err).Reason, "%v", err)
-	require.Contains(t, errclass.Classify(err).Detail, "page 2: the link to the next page at")
-	require.NotEmpty(t, errclass.Classify(err).Hint)
-
-	for link, want := range map[string]errclass.Reason{
-		`</?p=1>; rel=next`:                  errclass.UpstreamFailed,
-		`<http://127.0.0.3:1/>; rel=next`:    errclass.Blocked,
-		`<file:///etc/passwd>; rel=next`:     errclass.Blocked,
-		`<http://u:p@127.0.0.1/>; rel=next`:  errclass.Blocked,
-		`<http://127.0.0.1:99999>; rel=next`: errclass.Blocked,
-		`</?p=4>; rel=next`:                  errclass.ServerError,
-	} {
-		links["2"] = link
-		resp, err = tool.Run(t.Context(), rt, httptool.Input{})
-		require.Nil(t, resp)
-		require.Equal(t, want, errclass.Classify(err).Reason, "%s: %v", link, err)
-	}
 }
 
 func TestGraphQL(t *testing.T) {
 	var got string
 	for _, tc := range []struct {
-		status         int
-		body           string
-		mapping        *httptool.ResponseMapping
-		value, failure string
-		reason         errclass.Reason
+		body    string
+		mapping *httptool.ResponseMapping
+		value   string
 	}{
-		{200, `{"data":{"a":1}}`, nil, `{"a":1}`, "", ""},
-		{200, `{"data":{"a":1},"errors":[]}`, nil, `{"a":1}`, "", ""},
-		{200, `{"data":{"a":{"b":2}}}`, &httptool.ResponseMapping{DataPath: "a.b"}, `2`, "", ""},
-		{200, `{"data":{"a":1},"errors":[{"message":"no a","extensions":{"code":"NOPE"}}]}`, nil, "", "Invalid response: no a", errclass.UpstreamFailed},
-		{200, `{"errors":[{}]}`, nil, "", "Invalid response: the answer reports an error", errclass.UpstreamFailed},
-		{200, `{"data":null}`, nil, "", "Invalid response: the GraphQL response has neither data nor errors", errclass.NoData},
-		{200, `[]`, nil, "", "Invalid response: the answer is no GraphQL response", errclass.NotJSON},
-		{400, `{"errors":[{"message":"bad query"}]}`, nil, "", "HTTP error: 400 Bad Request: bad query", errclass.BadRequest},
+		{`{"data":{"a":1}}`, nil, `{"a":1}`},
+		{`{"data":{"a":{"b":2}}}`, &httptool.ResponseMapping{DataPath: "a.b"}, `2`},
 	} {
 		server, rt := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			got = string(body)
 			w.Header().Set("Content-Type", "application/graphql-response+json")
-			w.WriteHeader(tc.status)
 			io.WriteString(w, tc.body)
 		})
 		tool, faults := httptool.CompileGraphQL(httptool.GraphQLConfig{
@@ -497,11 +425,6 @@ func TestGraphQL(t *testing.T) {
 		require.Empty(t, faults)
 		resp, err := tool.Run(t.Context(), rt, httptool.Input{Parameters: object{"a": int64(1)}})
 		require.Equal(t, `{"query":"query Q($a: Int) { a(x: $a) {b{c}} }","variables":{"a":1},"operationName":"Q"}`, got)
-		if tc.failure != "" {
-			require.EqualError(t, err, tc.failure)
-			require.Equal(t, tc.reason, errclass.Classify(err).Reason)
-			continue
-		}
 		require.NoError(t, err)
 		require.Equal(t, tc.value, string(resp.Value))
 	}
