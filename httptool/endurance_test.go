@@ -3,6 +3,7 @@ package httptool_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -260,7 +261,7 @@ func endureOne(t *testing.T, rt http.RoundTripper, tool *httptool.Tool) string {
 	}
 	e, ok := err.(*errclass.Error)
 	if !ok || e.Class == errclass.InternalError {
-		t.Errorf("not classified: %#v, cause %v", err, e)
+		t.Errorf("not classified: %v, its cause %v", err, errors.Unwrap(err))
 		return string(errclass.InternalError)
 	}
 	return string(e.Class)

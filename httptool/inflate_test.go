@@ -53,19 +53,12 @@ func TestInflate(t *testing.T) {
 		want               string // the result, or how the failure begins
 		reason             errclass.Reason
 	}{
-		{"gzip", "gzip", zipped("[1]"), "[1]", ""},
-		{"x-gzip in capitals", "X-GZIP", zipped("[1]"), "[1]", ""},
-		{"two members", "gzip", zipped("[1,") + zipped("2]"), "[1,2]", ""},
-		{"deflate", "deflate", deflated("[1]"), "[1]", ""},
-		{"deflate without zlib around it", "deflate", rawDeflated("[1]"), "[1]", ""},
 		{"deflate, then gzip", "deflate, gzip", zipped(deflated("[1]")), "[1]", ""},
 		{"three codings", "gzip,gzip , identity, gzip", zipped(zipped(zipped("[1]"))), "[1]", ""},
-		{"identity", "identity", "[1]", "[1]", ""},
 		{"empty body that claims a coding", "gzip, deflate", "", "null", ""},
 		{"large and honest", "gzip", zipped(repeated), repeated, ""},
 		{"one MiB that compresses well", "gzip", zipped(`"` + strings.Repeat("a", mib-10) + `"`), `"aaaa`, ""},
 		{"four codings", "gzip,gzip,gzip,gzip", zipped(zipped(zipped(zipped("[1]")))), "the body is compressed as gzip,gzip,gzip,gzip", errclass.BadEncoding},
-		{"br", "br", "\x0b\x01\x80[1]\x03", "the body is compressed as br, which wasn't asked for", errclass.BadEncoding},
 		{"gzip, then br", "gzip, br", zipped("[1]"), "the body is compressed as gzip, br", errclass.BadEncoding},
 		{"wrong order", "gzip, deflate", zipped(deflated("[1]")), "the compressed body is broken", errclass.BadEncoding},
 		{"gzip bomb", "gzip", zipped(strings.Repeat(" ", 5*mib)), "the compressed body grows more than 200 times", errclass.TooLarge},
@@ -73,9 +66,6 @@ func TestInflate(t *testing.T) {
 		{"nested bomb", "gzip, gzip", zipped(zipped(strings.Repeat(" ", 20*mib))), "the compressed body grows more than 200 times", errclass.TooLarge},
 		{"bomb whose content is small", "deflate, gzip", zipped(deflated("[1]") + strings.Repeat("\x00", 5*mib)), "[1]", ""}, // what follows is never read
 		{"larger than allowed", "gzip", zipped(letters(3 * mib)), "the answer is larger than 2097152 bytes", errclass.TooLarge},
-		{"cut short", "gzip", zipped(letters(1000))[:500], "the compressed body ends early", errclass.Truncated},
-		{"wrong sum", "gzip", zipped("[1]")[:len(zipped("[1]"))-8] + "12345678", "the compressed body is broken", errclass.BadEncoding},
-		{"not compressed", "gzip", "[1]", "the compressed body is broken", errclass.BadEncoding},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -80,7 +80,7 @@ const (
 
 var connectionFaults = []fault{
 	{name: "Nobody listens on the port", serve: closed("127.0.0.1:1"), want: temporary(refusedClass, errclass.Refused, "")},
-	{name: "Nobody listens, for the sixth time: the breaker is open", serve: closed("127.0.0.1:1"), times: 6, want: temporary(refusedClass, errclass.CircuitOpen, "").after(15 * time.Second), pending: "breakers"},
+	{name: "Nobody listens, for the sixth time: the breaker is open", serve: closed("127.0.0.1:1"), times: 6, want: temporary(refusedClass, errclass.CircuitOpen, "").after(15 * time.Second)},
 	{name: "All addresses of a name refuse", serve: twoAddresses("two.test:1"), want: temporary(refusedClass, errclass.Refused, "")},
 	{name: "Nobody answers the connection", serve: fullQueue, want: late(errclass.PhaseConnect, "no connection to 127.0.0.1")},
 	{name: "Accepted, and closed at once", serve: func(t *testing.T) upstream { return at("http", listen(t, func(net.Conn) {})) },

@@ -12,6 +12,7 @@ import (
 // behalf of a request that then takes another, so it only ever advances.
 type phase struct {
 	at    atomic.Int32
+	dials atomic.Int32
 	trace httptrace.ClientTrace
 }
 

@@ -27,6 +27,11 @@ const (
 	maxConnsPerHost     = 256
 	maxIdleConnsPerHost = 64
 	maxIdleConns        = 512
+	// maxDials is how many connections a request may open. Where an HTTP/2 server
+	// takes leave of each before it answers, net/http opens the next at once: a
+	// thousand a second, as long as the request's time lasts. Where a server allows
+	// few streams a connection and many requests start together, some need twenty.
+	maxDials = 64
 )
 
 // Transport is the one door to the network: an [http.RoundTripper] that reaches
@@ -200,11 +205,16 @@ func (d *guardedDialer) dial(ctx context.Context, network, address string) (net.
 	if !ok || err != nil {
 		return nil, refuseURL("the URL's host is not valid")
 	}
+	phase := phaseOf(ctx)
+	if phase.dials.Add(1) > maxDials {
+		e := errclass.Newf(errclass.ConnectionRefused, errclass.Reset, "%s closed %d connections before it answered", displayHost(name, port), maxDials)
+		e.Upstream.Host = displayHost(name, port)
+		return nil, e
+	}
 	limit := cmp.Or(d.network.dialLimit, dialTimeout)
 	if err := d.open.take(ctx, displayHost(name, port), limit); err != nil {
 		return nil, err
 	}
-	phase := phaseOf(ctx)
 	if _, err := netip.ParseAddr(name); err != nil {
 		phase.advance(phaseDNS)
 	}
