@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/internal/expression"
 	"github.com/almyty-inc/toolrun/internal/httperr"
 )
 
@@ -74,4 +76,33 @@ func ParsePath(text string) (find func(any) (any, bool), shown, message string) 
 
 func ErrorMessage(contentType string, body []byte) (message, code string) {
 	return errorMessage(&reply{status: 400, header: map[string][]string{"Content-Type": {contentType}}, body: body})
+}
+
+// Mapped is what a mapping makes of a body, read by the quick way (nil where that
+// leaves it to the other) and by the thorough one.
+func Mapped(m ResponseMapping, contentType string, body []byte) (quick, thorough []byte, faults []errclass.FieldError) {
+	c := newCompiler(nil)
+	t := &Tool{mapping: c.mapping(&m)}
+	if len(c.faults) > 0 || t.mapping == nil {
+		return nil, nil, c.faults
+	}
+	r := &reply{status: 200, header: map[string][]string{"Content-Type": {contentType}}, body: body}
+	if value, ok := t.picked(r); ok {
+		quick = value
+	}
+	if decoded, failure := decoded(r); failure == nil {
+		if v, failure := t.mapping.apply(decoded, r); failure == nil {
+			thorough, _ = marshal(v)
+		}
+	}
+	return quick, thorough, nil
+}
+
+// Address is the URL that a tool would call, nil where it wouldn't.
+func Address(t *Tool, parameters map[string]any) *url.URL {
+	req, err := t.request.build(&expression.Scope{Parameters: parameters}, "")
+	if err != nil {
+		return nil
+	}
+	return req.url
 }

@@ -98,6 +98,59 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
+// A mapping that only names paths is read in a quicker way, which takes nothing that
+// the thorough one refuses, and finds the same.
+func FuzzMapping(f *testing.F) {
+	for _, path := range []string{"", "a", "a.b[1]", "0", `["a.b"]`, "a.0.c"} {
+		for _, body := range []string{`{"a":{"b":[1,2]},"0":null,"a.b":"x"}`, `[[1,{"c":"\u00e9"}]]`, `{"a":1,"a":2}`, `{"a":0,"e":[]}`, `{"a":[{"c":1.50}],"e":{"m":"no"}}`, `"s"`, `x`} {
+			f.Add(path, "e", body)
+		}
+	}
+	f.Fuzz(func(t *testing.T, dataPath, errorPath, body string) {
+		quick, thorough, faults := httptool.Mapped(httptool.ResponseMapping{DataPath: dataPath, ErrorPath: errorPath}, "application/json", []byte(body))
+		if len(faults) > 0 || quick == nil {
+			return
+		}
+		require.NotNil(t, thorough)
+		decoded, err := strictjson.Decode(quick)
+		require.NoError(t, err)
+		plain, err := strictjson.Marshal(decoded) // sorted, and 1.0 written as 1
+		require.NoError(t, err)
+		require.Equal(t, string(thorough), string(plain))
+	})
+}
+
+// Whatever a caller sends stays in the place of the URL that the template has for it.
+func FuzzURLTemplate(f *testing.F) {
+	for _, seed := range []string{"a", "..", ".", "/", "%2f", "%2e%2e", "?x", "#x", "a b", "é", "\\", "//evil.test", "@evil.test", "", "a&b=c", "\x00", "\xff", ";", "+"} {
+		f.Add(seed, seed)
+	}
+	tool, faults := httptool.Compile(httptool.Config{URL: "https://api.test/v1/{{parameters.x}}/é x/{{parameters.y}}?q={{parameters.y}}&z=1", QueryParams: map[string]any{"p": "{{parameters.x}}"}}, nil, nil)
+	require.Empty(f, faults)
+	f.Fuzz(func(t *testing.T, x, y string) {
+		u := httptool.Address(tool, map[string]any{"x": x, "y": y})
+		if u == nil {
+			return
+		}
+		again, err := url.Parse(u.String())
+		require.NoError(t, err)
+		require.Equal(t, "api.test", again.Host)
+		require.Equal(t, "https", again.Scheme)
+		require.Empty(t, again.Fragment)
+		segments := strings.Split(again.EscapedPath(), "/")
+		require.Len(t, segments, 5)
+		for i, want := range map[int]string{1: "v1", 2: x, 3: "é x", 4: y} {
+			got, err := url.PathUnescape(segments[i])
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+			require.NotContains(t, []string{".", ".."}, got)
+		}
+		query, err := url.ParseQuery(again.RawQuery)
+		require.NoError(t, err)
+		require.Equal(t, url.Values{"q": {y}, "z": {"1"}, "p": {x}}, query)
+	})
+}
+
 func FuzzErrorMessage(f *testing.F) {
 	for _, seed := range []string{`{"message":"m"}`, `{"error":{"message":"m","code":5}}`, `{"errors":[{"detail":"d"}]}`, "<html><title>t</title>", "text\nmore", `[{"a":1}]`, "\xff", `"s"`, "<title"} {
 		f.Add("application/json", []byte(seed))

@@ -127,6 +127,17 @@ func TestPublicPolicy(t *testing.T) {
 	}
 }
 
+// The proxy of the environment would be what is dialled and judged: it is never used.
+func TestNoProxyOfTheEnvironment(t *testing.T) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"} {
+		t.Setenv(name, "http://93.184.216.99:3128")
+	}
+	for address, want := range map[string]string{"http://public.test/": "93.184.216.34:80", "https://public.test/": "93.184.216.34:443"} {
+		dialled, _ := outcome(t, httptool.Policy{Public: true}, address)
+		require.Equal(t, []string{want}, dialled)
+	}
+}
+
 func TestPolicyEntries(t *testing.T) {
 	list := func(entries ...string) []string { return entries }
 	for _, tc := range []struct {
