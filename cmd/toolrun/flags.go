@@ -28,6 +28,7 @@ type common struct {
 	envFile   string
 	providers string
 	allow     []string
+	deny      []string
 	isolation string
 }
 
@@ -35,6 +36,7 @@ func (c *common) register(flags *pflag.FlagSet) {
 	flags.StringVar(&c.envFile, "env-file", "", "file of NAME=value lines that tools may read as env.NAME (credentials.NAME=value as credentials.NAME)")
 	flags.StringVar(&c.providers, "providers", "", "file of LLM providers, in place of each providers.yaml beside the tools")
 	flags.StringArrayVar(&c.allow, "allow", nil, "let tools reach a private HOST[:PORT] or CIDR[:PORT]; may be given more than once")
+	flags.StringArrayVar(&c.deny, "deny", nil, "keep tools from a HOST[:PORT] or CIDR[:PORT], whatever else allows it; may be given more than once")
 	flags.StringVar(&c.isolation, "isolation", string(sandbox.Process), "how JavaScript runs: process (in child processes under hard limits) or inline (in this one, for trusted code only)")
 }
 
@@ -47,7 +49,7 @@ func (c *common) options() (runner.Options, error) {
 	}
 	return runner.Options{
 		Env: env, Credentials: credentials,
-		Egress:  httptool.Policy{Public: true, Allow: c.allow},
+		Egress:  httptool.Policy{Public: true, Allow: c.allow, Deny: c.deny},
 		Sandbox: sandbox.Options{Isolation: sandbox.Isolation(c.isolation)},
 	}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"strings"
 
@@ -31,6 +32,8 @@ const (
 
 func main() {
 	sandbox.Init()
+	// Libraries tell of odd answers through Go's global logger, with the upstream's own bytes.
+	log.SetOutput(io.Discard)
 	os.Exit(Main())
 }
 

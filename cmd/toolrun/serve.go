@@ -36,7 +36,8 @@ func serveCommand(c console) *cobra.Command {
   POST /tools/{id}/execute                       {"parameters":{…}}
   POST /organizations/{org}/tools/{id}/execute   the same for an organization
   GET  /organizations/{org}/tools, /tools/{id}   definitions
-  GET  /healthz, /readyz                         liveness, readiness
+  GET  /healthz, /readyz                         liveness, readiness (?verbose lists open circuit breakers)
+  GET  /metrics                                  for Prometheus
 
 SIGTERM or SIGINT drains: executions in flight finish, new ones get 503. A second
 signal hurries.
