@@ -85,7 +85,13 @@ func (p *provider) unchanged(in Input) bool {
 func (p *provider) with(values *expression.Scope) *provider {
 	own := *p
 	own.account = p.open(values)
-	own.client = p.kind.connect(&own, p.door)
+	door := &wire{door: p.door, header: own.header}
+	client, err := p.dialect.Connect(Account{BaseURL: p.baseURL, APIKey: own.apiKey, HTTP: door.httpClient()})
+	if own.client = client; err != nil && own.missing == nil {
+		e := errclass.Newf(errclass.ConfigurationError, errclass.BadDefinition, "provider %s can't be used as it is configured", p.id).WithCause(err)
+		e.Upstream.Provider = p.id
+		own.missing = e
+	}
 	return &own
 }
 

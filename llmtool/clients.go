@@ -1,55 +1,10 @@
 package llmtool
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/almyty-inc/toolrun/errclass"
 )
-
-// completer is what a run needs of a provider: one chat completion. Its errors
-// are *errclass.Error. A reply may come with an error, for its usage.
-type completer interface {
-	complete(ctx context.Context, r request) (*reply, error)
-}
-
-// request is one turn of a chat.
-type request struct {
-	model       string
-	messages    []message
-	temperature float64
-	maxTokens   int
-	format      format
-}
-
-// The roles of a [message], as all providers name them.
-const (
-	roleSystem    = "system"
-	roleUser      = "user"
-	roleAssistant = "assistant"
-)
-
-type message struct{ role, text string }
-
-// texts is all that the request tells the model.
-func (r request) texts() []string {
-	texts := make([]string, len(r.messages))
-	for i, m := range r.messages {
-		texts[i] = m.text
-	}
-	return texts
-}
-
-// reply is what a provider answered.
-type reply struct {
-	text       string
-	refusal    string // the model's words in place of an answer
-	finish     string // why the answer ends, in OpenAI's words
-	calledTool bool
-	model      string // who answered, as the provider names it
-	usage      tokens
-	upstream   errclass.Upstream
-}
 
 // Clients holds a ready client for each configured provider. Make it once, with
 // [NewClients], and share it: it is safe for concurrent use, and holds no
@@ -61,12 +16,13 @@ type Clients struct {
 // NewClients checks all providers and makes their clients. Every request goes
 // through rt, which decides what may be reached; a nil rt reaches nothing. Faults
 // carry pointers such as "/0/type" beneath the list, prefixed with "/providers".
+// dialects are those that the host has besides OpenAI's.
 //
 // env and credentials are for the runs whose [Input] has no value of a name: what
 // a run brings wins, name by name. One that neither has is no fault here: the
 // runs that use the provider fail, with [errclass.MissingCredential].
 func NewClients(
-	providers []Provider, env map[string]string, credentials map[string]any, rt http.RoundTripper,
+	providers []Provider, env map[string]string, credentials map[string]any, rt http.RoundTripper, dialects ...Dialect,
 ) (*Clients, []errclass.FieldError) {
 	if rt == nil {
 		rt = closedDoor{}
@@ -74,7 +30,7 @@ func NewClients(
 	c := &Clients{byID: make(map[string]*provider, len(providers))}
 	var faults []errclass.FieldError
 	for i, given := range providers {
-		p, more := compileProvider(given, i, env, credentials, rt)
+		p, more := compileProvider(given, i, env, credentials, rt, dialects)
 		faults = append(faults, more...)
 		if p == nil {
 			continue

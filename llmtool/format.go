@@ -8,59 +8,37 @@ import (
 	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
 
-type formatKind int
-
-// The kinds of a [format].
-const (
-	formatText   formatKind = iota
-	formatObject            // any JSON object
-	formatSchema            // JSON that fits a schema
-	formatAsked             // JSON, asked for in the prompt only
-)
-
-// format is the shape that a provider is asked to answer in.
-type format struct {
-	kind   formatKind
-	schema []byte // as the provider takes it; for formatAsked as the tool has it
-	// strict has the provider enforce the schema, which it does for a subset of
-	// JSON Schema only.
-	strict bool
-	// wrapped means that the answer stands in the member "value" of an object:
-	// the top of a schema that providers take must be an object.
-	wrapped bool
-}
-
 // wrapper is the member that holds the answer of a wrapped format.
 const wrapper = "value"
 
 // adaptSchema makes of a tool's schema one that OpenAI's structured output
 // takes, and changes as little as that needs.
-func adaptSchema(source []byte) format {
+func adaptSchema(source []byte) Format {
 	v, err := strictjson.Decode(source)
 	root, isObject := v.(map[string]any)
 	if err != nil || !isObject {
-		return format{kind: formatObject} // true or {}: any JSON
+		return Format{Kind: FormatObject} // true or {}: any JSON
 	}
 	delete(root, "$schema")
 	delete(root, "$id")
 	if len(root) == 0 {
-		return format{kind: formatObject}
+		return Format{Kind: FormatObject}
 	}
 	if _, typed := root["type"]; !typed && root["properties"] != nil {
 		root["type"] = "object"
 	}
-	f := format{kind: formatSchema}
+	f := Format{Kind: FormatSchema}
 	if root["type"] != "object" {
 		wrappedRoot, ok := wrap(root)
 		if !ok {
-			return format{kind: formatAsked, schema: source}
+			return Format{Kind: FormatAsked, asked: source}
 		}
 		root, f.wrapped = wrappedRoot, true
 	}
-	f.strict = strictEnough(root, 0)
-	f.schema, err = strictjson.Marshal(root)
+	f.Strict = strictEnough(root, 0)
+	f.Schema, err = strictjson.Marshal(root)
 	if err != nil {
-		return format{kind: formatAsked, schema: source}
+		return Format{Kind: FormatAsked, asked: source}
 	}
 	return f
 }
@@ -152,12 +130,12 @@ func strictEnough(v any, depth int) bool {
 
 // instruction is what the system prompt adds, for providers that must be asked
 // for JSON in words: OpenAI refuses json_object unless a message says "JSON".
-func (f format) instruction() string {
-	switch f.kind {
-	case formatObject:
+func (f Format) instruction() string {
+	switch f.Kind {
+	case FormatObject:
 		return "Answer with one JSON value and nothing else."
-	case formatAsked:
-		return "Answer with one JSON value and nothing else. It must fit this JSON Schema: " + string(f.schema)
+	case FormatAsked:
+		return "Answer with one JSON value and nothing else. It must fit this JSON Schema: " + string(f.asked)
 	}
 	return ""
 }

@@ -50,16 +50,10 @@ const (
 	maxTimeout     = 3600_000 // milliseconds
 )
 
-// kind is what providers of one type have in common.
-type kind struct {
-	baseURL string // empty: the provider must say
-	connect func(p *provider, door http.RoundTripper) completer
-}
-
-// kinds are the types that this build supports.
-var kinds = map[string]kind{
-	"openai": {"https://api.openai.com/v1", newOpenAI},
-	"custom": {"", newOpenAI},
+// builtIn are the dialects of this package.
+var builtIn = []Dialect{
+	{"openai", "https://api.openai.com/v1", connectOpenAI},
+	{"custom", "", connectOpenAI},
 }
 
 // known are the types of the providers file's format, supported or not.
@@ -71,7 +65,7 @@ var known = []string{
 // provider is a [Provider] that has been checked, with an account to use it with.
 type provider struct {
 	id      string
-	kind    kind
+	dialect Dialect
 	baseURL string
 	host    string
 	model   string
@@ -84,16 +78,16 @@ type provider struct {
 
 	door http.RoundTripper
 	account
-	client completer
+	client Client
 }
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // compileProvider checks the provider at index i of the list.
 func compileProvider(
-	given Provider, i int, env map[string]string, credentials map[string]any, door http.RoundTripper,
+	given Provider, i int, env map[string]string, credentials map[string]any, door http.RoundTripper, dialects []Dialect,
 ) (*provider, []errclass.FieldError) {
-	c := &providerCheck{index: i}
+	c := &providerCheck{index: i, dialects: append(slices.Clone(builtIn), dialects...)}
 	c.p = &provider{
 		id: given.ID, model: given.Model, prices: given.Pricing, door: door,
 		timeout: cmp.Or(time.Duration(given.Timeout)*time.Millisecond, defaultTimeout),
@@ -107,7 +101,7 @@ func compileProvider(
 	if given.Timeout < 0 || given.Timeout > maxTimeout {
 		c.fault("timeout", "must be between 1 and %d milliseconds", maxTimeout)
 	}
-	c.kind(given)
+	c.dialect(given)
 	c.key(given.APIKey)
 	for _, name := range slices.Sorted(maps.Keys(given.Headers)) {
 		c.header(name, given.Headers[name])
@@ -123,9 +117,10 @@ func compileProvider(
 
 // providerCheck collects what is wrong with one provider.
 type providerCheck struct {
-	index  int
-	p      *provider
-	faults []errclass.FieldError
+	index    int
+	dialects []Dialect
+	p        *provider
+	faults   []errclass.FieldError
 }
 
 func (c *providerCheck) fault(field, format string, args ...any) {
@@ -136,10 +131,15 @@ func providerFault(index int, field, message string) errclass.FieldError {
 	return errclass.FieldError{Field: fmt.Sprintf("/providers/%d/%s", index, field), Message: message}
 }
 
-func (c *providerCheck) kind(given Provider) {
-	var ok bool
-	if c.p.kind, ok = kinds[given.Type]; !ok {
-		supported := strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")
+func (c *providerCheck) dialect(given Provider) {
+	at := slices.IndexFunc(c.dialects, func(d Dialect) bool { return d.Type == given.Type })
+	if at < 0 {
+		var types []string
+		for _, d := range c.dialects {
+			types = append(types, d.Type)
+		}
+		slices.Sort(types)
+		supported := strings.Join(types, ", ")
 		switch {
 		case given.Type == "":
 			c.fault("type", "is required; one of: %s", supported)
@@ -150,10 +150,8 @@ func (c *providerCheck) kind(given Provider) {
 		}
 		return
 	}
-	c.p.baseURL = given.BaseURL
-	if c.p.baseURL == "" {
-		c.p.baseURL = c.p.kind.baseURL
-	}
+	c.p.dialect = c.dialects[at]
+	c.p.baseURL = strings.TrimRight(cmp.Or(given.BaseURL, c.p.dialect.BaseURL), "/")
 	if c.p.baseURL == "" {
 		c.fault("baseUrl", "is required for type %q", given.Type)
 		return

@@ -38,8 +38,6 @@ type exchange struct {
 	header http.Header
 	body   []byte // all of a success, at most maxErrorBytes of a failure
 	err    error  // why there is no response, or why its body ends early
-
-	zeroTemperature bool // asked for by the client; see [greedy]
 }
 
 type exchangeKey struct{}
@@ -61,15 +59,21 @@ type wire struct {
 	header http.Header // set on every request
 }
 
+// httpClient is a client with no more to it than w.
+func (w *wire) httpClient() *http.Client {
+	return &http.Client{Transport: w, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
 // errTooLarge is the [exchange.err] of a body beyond maxResponseBytes.
 var errTooLarge = errors.New("response body too large")
 
-// Do implements the client's interface of an HTTP client.
-func (w *wire) Do(req *http.Request) (*http.Response, error) {
+// RoundTrip implements [http.RoundTripper].
+func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	x, ok := req.Context().Value(exchangeKey{}).(*exchange)
 	if !ok {
 		return nil, errors.New("llmtool: request without a record")
 	}
+	req = req.Clone(req.Context()) // its header is the client library's
 	for name, values := range w.header {
 		req.Header[name] = values
 	}

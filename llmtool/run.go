@@ -63,6 +63,7 @@ type run struct {
 	attempts int
 	provider string
 	model    string
+	upstream errclass.Upstream // who answered last
 	stopped  errclass.Stopped
 }
 
@@ -85,12 +86,12 @@ func (r *run) finish(ctx context.Context, err error) *errclass.Error {
 }
 
 func (r *run) execute(ctx context.Context, c *Clients, in Input) (json.RawMessage, error) {
-	messages, err := r.tool.prompt(in)
+	prompt, err := r.tool.prompt(in)
 	if err != nil {
 		return nil, err
 	}
 	for i, id := range r.tool.providerIDs {
-		value, failed := r.ask(ctx, c, in, id, i > 0, messages)
+		value, failed := r.ask(ctx, c, in, id, i > 0, prompt)
 		if failed == nil {
 			return value, nil
 		}
@@ -118,30 +119,30 @@ func elsewhere(ctx context.Context, err error) bool {
 	return false
 }
 
-// prompt fills the templates.
-func (t *Tool) prompt(in Input) ([]message, error) {
+// prompt fills the templates: a request without a model.
+func (t *Tool) prompt(in Input) (Request, error) {
 	scope := &expression.Scope{Parameters: in.Parameters, Env: in.Env, Credentials: in.Credentials}
 	system, err := t.system.Fill(scope)
 	if err != nil {
-		return nil, err
+		return Request{}, err
 	}
 	user, err := t.user.Fill(scope)
 	if err != nil {
-		return nil, err
+		return Request{}, err
 	}
 	if strings.TrimSpace(user) == "" {
-		return nil, errclass.New(errclass.ConfigurationError, errclass.BadExpression,
+		return Request{}, errclass.New(errclass.ConfigurationError, errclass.BadExpression,
 			"promptTemplate yields an empty prompt; give the parameters that it names")
 	}
-	var messages []message
-	if system = strings.TrimSpace(system + "\n\n" + t.format.instruction()); system != "" {
-		messages = append(messages, message{roleSystem, system})
-	}
-	return append(messages, message{roleUser, user}), nil
+	return Request{
+		System:      strings.TrimSpace(system + "\n\n" + t.format.instruction()),
+		Messages:    []Message{{RoleUser, user}},
+		Temperature: t.temperature, MaxTokens: t.maxTokens, Format: t.format,
+	}, nil
 }
 
 // ask has one provider answer, with one turn to repair the answer.
-func (r *run) ask(ctx context.Context, c *Clients, in Input, id string, fallback bool, messages []message) (json.RawMessage, error) {
+func (r *run) ask(ctx context.Context, c *Clients, in Input, id string, fallback bool, prompt Request) (json.RawMessage, error) {
 	p := c.find(id)
 	if p == nil {
 		return nil, errclass.Newf(errclass.ConfigurationError, errclass.UnknownProvider, "provider %q is not configured", id)
@@ -155,30 +156,28 @@ func (r *run) ask(ctx context.Context, c *Clients, in Input, id string, fallback
 			"the tool names no model, and provider %s has no default", id)
 	}
 	r.provider, r.model = id, model
-	turn := request{
-		model: model, messages: messages,
-		temperature: r.tool.temperature, maxTokens: r.tool.maxTokens, format: r.tool.format,
-	}
+	turn := prompt
+	turn.Model = model
 	answer, err := r.turn(ctx, p, turn)
 	if err != nil {
 		return nil, err
 	}
 	if !r.tool.json {
-		return marshalText(answer.text)
+		return marshalText(answer.Text)
 	}
-	value, faults := r.tool.parse(answer.text)
+	value, faults := r.tool.parse(answer.Text)
 	if value != nil {
 		return value, nil
 	}
-	turn.messages = append(slices.Clone(messages), message{roleAssistant, answer.text}, message{roleUser, complaint(faults)})
+	turn.Messages = append(slices.Clone(prompt.Messages), Message{RoleAssistant, answer.Text}, Message{RoleUser, complaint(faults)})
 	if answer, err = r.turn(ctx, p, turn); err != nil {
 		return nil, err
 	}
-	if value, faults = r.tool.parse(answer.text); value != nil {
+	if value, faults = r.tool.parse(answer.Text); value != nil {
 		return value, nil
 	}
 	e := unfit(faults)
-	e.Upstream = answer.upstream
+	e.Upstream = r.upstream
 	return nil, e
 }
 
@@ -196,7 +195,7 @@ func marshalText(text string) (json.RawMessage, error) {
 }
 
 // turn is one answer of the model, with retries.
-func (r *run) turn(ctx context.Context, p *provider, in request) (*reply, error) {
+func (r *run) turn(ctx context.Context, p *provider, in Request) (*Reply, error) {
 	for attempt := 0; ; attempt++ {
 		answer, err := r.attempt(ctx, p, in)
 		if err == nil {
@@ -257,7 +256,7 @@ func pause(ctx context.Context, asked time.Duration, attempt int) bool {
 }
 
 // attempt sends one request and judges its answer.
-func (r *run) attempt(ctx context.Context, p *provider, in request) (*reply, error) {
+func (r *run) attempt(ctx context.Context, p *provider, in Request) (*Reply, error) {
 	if ctx.Err() != nil {
 		x := exchange{err: ctx.Err()}
 		return nil, x.failure(ctx, p)
@@ -266,18 +265,21 @@ func (r *run) attempt(ctx context.Context, p *provider, in request) (*reply, err
 	most := r.tool.requestLimit(p)
 	ctx, stop := context.WithTimeoutCause(ctx, most.after, most)
 	defer stop()
-	answer, err := p.client.complete(ctx, in)
+	ctx, x := record(ctx)
+	answer, err := p.client.Chat(ctx, in)
+	answer, err = p.settle(ctx, x, answer, err, in)
+	r.upstream = p.upstream(x)
 	if answer != nil {
-		r.bill.add(answer.usage, p.prices, in.model, answer.model)
-		if answer.model != "" {
-			r.model = errclass.OneLine(answer.model, 100)
+		r.bill.add(answer.Usage, p.prices, in.Model, answer.Model)
+		if answer.Model != "" {
+			r.model = errclass.OneLine(answer.Model, 100)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	if e := r.judge(p, answer, in); e != nil {
-		e.Upstream = answer.upstream
+		e.Upstream = r.upstream
 		return nil, e
 	}
 	return answer, nil
@@ -292,19 +294,19 @@ func (t *Tool) requestLimit(p *provider) *limit {
 }
 
 // judge finds what is no error by status and yet no answer.
-func (r *run) judge(p *provider, a *reply, in request) *errclass.Error {
+func (r *run) judge(p *provider, a *Reply, in Request) *errclass.Error {
 	switch {
-	case a.finish == "content_filter":
+	case a.Finish == FinishFilter:
 		return errclass.Newf(errclass.LLMError, errclass.ContentFilter, "the filter of provider %s stopped the answer", p.id)
-	case a.refusal != "":
-		return errclass.New(errclass.LLMError, errclass.Refusal, p.clean(a.refusal, in.texts()))
-	case a.finish == "length":
+	case a.Refusal != "":
+		return errclass.New(errclass.LLMError, errclass.Refusal, p.clean(a.Refusal, in.texts()))
+	case a.Finish == FinishLength:
 		e := errclass.Newf(errclass.InvalidResponse, errclass.Truncated, "the answer was cut at maxTokens (%d)", r.tool.maxTokens)
 		e.Origin, e.Retryable, e.Hint = errclass.OriginTool, false, "Raise maxTokens, or ask for a shorter answer."
 		return e
-	case a.calledTool && strings.TrimSpace(a.text) == "":
+	case a.CalledTool && strings.TrimSpace(a.Text) == "":
 		return errclass.New(errclass.LLMError, errclass.Empty, "the model called a tool, which it wasn't given, and answered nothing")
-	case strings.TrimSpace(a.text) == "":
+	case strings.TrimSpace(a.Text) == "":
 		return errclass.Newf(errclass.LLMError, errclass.Empty, "the model answered nothing")
 	}
 	return nil

@@ -80,7 +80,7 @@ type Tool struct {
 	retries      int
 	json         bool
 	schema       *schema.Schema // nil: any JSON
-	format       format
+	format       Format
 
 	env, credentials []string
 }
@@ -197,7 +197,7 @@ func (c *compiler) output(t *Tool, cfg Config) {
 		c.fault("/outputMode", "must be one of: %s, %s", OutputText, OutputJSON)
 		return
 	}
-	t.format = format{kind: formatObject}
+	t.format = Format{Kind: FormatObject}
 	if len(cfg.OutputSchema) == 0 {
 		return
 	}

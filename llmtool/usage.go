@@ -19,12 +19,9 @@ type Price struct {
 	Completion float64 `json:"completion"`
 }
 
-// tokens is what one request consumed.
-type tokens struct{ prompt, completion, total int }
-
 // bill sums up the requests of one run.
 type bill struct {
-	sum      tokens
+	sum      Tokens
 	cost     float64
 	requests int
 	unpriced bool
@@ -32,21 +29,21 @@ type bill struct {
 
 // add books one request; names are those that its model may have in prices, the
 // likeliest first.
-func (b *bill) add(t tokens, prices map[string]Price, names ...string) {
-	t.prompt, t.completion, t.total = max(t.prompt, 0), max(t.completion, 0), max(t.total, 0)
-	if t == (tokens{}) {
+func (b *bill) add(t Tokens, prices map[string]Price, names ...string) {
+	t.Prompt, t.Completion, t.Total = max(t.Prompt, 0), max(t.Completion, 0), max(t.Total, 0)
+	if t == (Tokens{}) {
 		return // the provider doesn't say
 	}
-	if t.total == 0 {
-		t.total = t.prompt + t.completion
+	if t.Total == 0 {
+		t.Total = t.Prompt + t.Completion
 	}
 	b.requests++
-	b.sum.prompt += t.prompt
-	b.sum.completion += t.completion
-	b.sum.total += t.total
+	b.sum.Prompt += t.Prompt
+	b.sum.Completion += t.Completion
+	b.sum.Total += t.Total
 	for _, name := range names {
 		if price, ok := prices[name]; ok {
-			b.cost += (float64(t.prompt)*price.Prompt + float64(t.completion)*price.Completion) / 1e6
+			b.cost += (float64(t.Prompt)*price.Prompt + float64(t.Completion)*price.Completion) / 1e6
 			return
 		}
 	}
@@ -58,7 +55,7 @@ func (b *bill) usage() *Usage {
 	if b.requests == 0 {
 		return nil
 	}
-	u := &Usage{PromptTokens: b.sum.prompt, CompletionTokens: b.sum.completion, TotalTokens: b.sum.total}
+	u := &Usage{PromptTokens: b.sum.Prompt, CompletionTokens: b.sum.Completion, TotalTokens: b.sum.Total}
 	if !b.unpriced {
 		cost := math.Round(b.cost*1e12) / 1e12 // sheds what adding binary fractions leaves
 		u.EstimatedCost = &cost
