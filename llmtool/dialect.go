@@ -46,6 +46,10 @@ type Request struct {
 	Temperature float64
 	MaxTokens   int
 	Format      Format
+	// Delta, where not nil, wants the answer as a stream and is called with each
+	// piece of its text as it comes, by the goroutine that called Chat. The Reply
+	// has the whole text all the same.
+	Delta func(text string)
 }
 
 // The roles of a [Message].
