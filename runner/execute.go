@@ -172,13 +172,11 @@ func (x *execution) spendRate() error {
 func (x *execution) limitTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	r := x.runner
 	limit, setBy := x.timeLimit()
-	ctx, stop := context.WithDeadlineCause(ctx, x.start.Add(limit), &timeLimit{limit, setBy})
-	ctx, cancel := context.WithCancelCause(ctx)
-	unlink := context.AfterFunc(r.life, func() { cancel(context.Cause(r.life)) })
+	ctx, cancel := context.WithDeadlineCause(ctx, x.start.Add(limit), &timeLimit{limit, setBy})
+	unlink := context.AfterFunc(r.life, cancel) // classify says why
 	return ctx, func() {
 		unlink()
-		cancel(nil)
-		stop()
+		cancel()
 	}
 }
 
@@ -307,6 +305,8 @@ func (x *execution) classify(ctx context.Context, err error) *errclass.Error {
 	case errclass.Cancelled:
 		if stopped, ok := errors.AsType[*errclass.Error](context.Cause(ctx)); ok {
 			e = *stopped
+		} else if x.runner.life.Err() != nil {
+			e = *errShutdown
 		}
 	case errclass.Timeout:
 		nameDeadline(ctx, &e)
