@@ -1,0 +1,164 @@
+package openapi
+
+import (
+	"fmt"
+	"strings"
+)
+
+// queryParameter adds a parameter of the query; what it returns is why it can't.
+func (b *builder) queryParameter(p *param) string {
+	if p.in == "querystring" {
+		return "is the whole query, which a tool can't take from one value"
+	}
+	if b.auth != nil && b.auth.Config["in"] == "query" && b.auth.Config["name"] == p.name || b.query[p.name] != nil {
+		p.required = false
+		return "is set by the security scheme or another parameter"
+	}
+	form := b.im.doc.shapeOf(p.schema)
+	schema, at := p.schema, p.at
+	deep := p.style == "deepObject"
+	switch {
+	case p.json:
+		b.query[p.name] = placeholder("json(" + b.add(p, schema, at) + ")")
+		return ""
+	case form.object && (form.scalar || form.array):
+		narrowed, place, some := b.im.doc.narrow(schema, at, func(s shape) bool { return s.object == deep })
+		if !some {
+			return "may be an object or not, and only one of them could be written"
+		}
+		b.remark(p.place, fmt.Sprintf("the query parameter %q is taken in one of its forms only", p.name))
+		schema, at, form = narrowed, place, b.im.doc.shapeOf(narrowed)
+	}
+	if form.object {
+		return b.queryObject(p, schema, at)
+	}
+	if form.array {
+		return b.queryArray(p, schema, at, form)
+	}
+	b.query[p.name] = placeholder(b.add(p, schema, at))
+	return ""
+}
+
+// separators are what joins the elements of an array that isn't exploded.
+var separators = map[string]string{"form": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
+
+func (b *builder) queryArray(p *param, schema any, at string, form shape) string {
+	resolved, _, err := b.im.doc.resolve(schema, at)
+	if err == nil {
+		if items := b.im.doc.shapeOf(object(resolved)["items"]); items.object || items.array {
+			return "is an array of arrays or objects, for which OpenAPI has no way of writing"
+		}
+	}
+	separator, known := separators[p.style]
+	switch {
+	case p.style == "deepObject":
+		b.query[p.name+"[]"] = placeholder(b.add(p, schema, at))
+		return ""
+	case !known:
+		return fmt.Sprintf("has style %q, which a query doesn't have", p.style)
+	case p.explode:
+		b.query[p.name] = placeholder(b.add(p, schema, at))
+		return ""
+	case form.scalar:
+		schema, at, _ = b.im.doc.narrow(schema, at, func(s shape) bool { return s.array })
+	}
+	b.query[p.name] = placeholder("join(" + b.add(p, schema, at) + ", " + quote(separator) + ")")
+	return ""
+}
+
+// queryObject writes an object's properties, which have to be known.
+func (b *builder) queryObject(p *param, schema any, at string) string {
+	properties, closed := b.im.doc.members(schema, at)
+	switch {
+	case p.style == "deepObject":
+	case p.style == "form" && p.explode:
+	default:
+		return fmt.Sprintf("is an object, which expressions can't write in style %s without explode", p.style)
+	}
+	if len(properties) == 0 {
+		return "is an object of any properties, and a tool has to name those that it sends"
+	}
+	if !closed {
+		b.remark(p.place, fmt.Sprintf("of the query parameter %q only the named properties are sent", p.name))
+	}
+	fields := map[string]string{}
+	for _, m := range properties {
+		name := m.name
+		if p.style == "deepObject" {
+			name = p.name + "[" + m.name + "]"
+		}
+		if why := b.deepField(fields, name, m.name, m.schema, p.style == "deepObject", 0); why != "" {
+			b.remark(m.place, fmt.Sprintf("the property %q of the query parameter %q is left out: it %s", m.name, p.name, why))
+		}
+	}
+	if len(fields) == 0 {
+		return "has no property that a query could hold"
+	}
+	of := b.add(p, b.onlyNamed(properties, fields), at)
+	for name, access := range fields {
+		if b.query[name] != nil {
+			b.remark(p.place, fmt.Sprintf("two parameters give %q of the query: only one of them is sent", name))
+			continue
+		}
+		b.query[name] = placeholder(of + access)
+	}
+	return ""
+}
+
+// maxNesting bounds how deep into objects the names of a query lead.
+const maxNesting = 3
+
+// deepField notes for each name of the query how the object is read for it.
+func (b *builder) deepField(fields map[string]string, name, key string, schema any, deep bool, level int) string {
+	access := reach("", key)
+	form := b.im.doc.shapeOf(schema)
+	switch {
+	case form.object && deep && level < maxNesting && !form.scalar && !form.array:
+		properties, _ := b.im.doc.members(schema, "")
+		inner := map[string]string{}
+		for _, m := range properties {
+			if why := b.deepField(inner, name+"["+m.name+"]", m.name, m.schema, deep, level+1); why != "" {
+				return why
+			}
+		}
+		if len(inner) == 0 {
+			return "is an object of any properties"
+		}
+		for at, path := range inner {
+			fields[at] = access + path
+		}
+		return ""
+	case form.object:
+		return "is an object within an object, for which OpenAPI has no way of writing"
+	case form.array && deep:
+		name += "[]"
+	}
+	fields[name] = access
+	return ""
+}
+
+// onlyNamed is the schema of an object of which some properties are sent: the
+// others are left out of it, so that none is taken and lost.
+func (b *builder) onlyNamed(properties []member, fields map[string]string) any {
+	named := map[string]any{}
+	var required []any
+	for _, m := range properties {
+		used := false
+		for _, access := range fields {
+			own := reach("", m.name)
+			used = used || access == own || strings.HasPrefix(access, own+".") || strings.HasPrefix(access, own+"[")
+		}
+		if !used {
+			continue
+		}
+		named[m.name] = m.schema
+		if m.required {
+			required = append(required, m.name)
+		}
+	}
+	object := map[string]any{"type": "object", "properties": named, "additionalProperties": false}
+	if len(required) > 0 {
+		object["required"] = required
+	}
+	return object
+}

