@@ -134,7 +134,9 @@ func (b *builder) textBody(m *media) string {
 func (b *builder) formBody(m *media) string {
 	schema := m.source["schema"]
 	properties, closed := b.im.doc.members(schema, m.place+"/schema")
-	if len(properties) == 0 {
+	if resolved := b.resolved(schema); len(properties) == 0 && resolved["additionalProperties"] == false {
+		return "" // an empty form
+	} else if len(properties) == 0 {
 		return "is a form without any named field"
 	}
 	if !closed {

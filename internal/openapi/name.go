@@ -15,7 +15,7 @@ var notInName = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
 func toolName(operationID, method, path string) string {
 	name := fitName(operationID)
 	if name == "" {
-		name = fitName(method + "_" + path)
+		name = fitName(method + path)
 	}
 	return name
 }

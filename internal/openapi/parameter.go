@@ -192,45 +192,119 @@ func (b *builder) pathParameter(all []*param, name string) (string, error) {
 		return placeholder(reach("parameters", name)), nil
 	}
 	p := all[i]
-	refuse := func(why string) (string, error) {
+	value, why := b.written(p)
+	if why != "" {
 		return "", &leftOut{p.place, fmt.Sprintf("its path parameter %q %s", p.name, why)}
 	}
-	form := b.im.doc.shapeOf(p.schema)
-	schema, at := p.schema, p.at
-	prefix := map[string]string{"label": ".", "matrix": ";" + literal(p.name) + "="}[p.style]
-	switch {
-	case p.json:
-		return placeholder("json(" + b.add(p, schema, at) + ")"), nil
-	case form.object && !form.array && !form.scalar:
-		return refuse("is an object, which expressions can't write into a path")
-	case form.object:
-		schema, at, _ = b.im.doc.narrow(schema, at, func(s shape) bool { return !s.object })
-		form.object = false
-	}
-	if form.array && form.scalar { // one value is an array of one
-		schema, at, _ = b.im.doc.narrow(schema, at, func(s shape) bool { return !s.array })
-		form.array = false
-	}
-	if !form.array {
-		return prefix + placeholder(b.add(p, schema, at)), nil
-	}
-	separator := ","
-	switch {
-	case p.style == "label" && p.explode:
-		separator = "."
-	case p.style == "matrix" && p.explode:
-		return refuse("is an array in style matrix, which expressions can't write into a path")
-	}
-	return prefix + placeholder("join("+b.add(p, schema, at)+", "+quote(separator)+")"), nil
+	return pathPrefix(p) + placeholder(value), nil
 }
 
-// ignoredHeaders are parameters that OpenAPI says shall be ignored; the others are
-// set by the connection.
-var ignoredHeaders = map[string]string{
-	"Accept": "is decided by toolrun", "Content-Type": "is decided by the body", "Authorization": "is for security schemes to set",
+// pathPrefix is what a style puts before a value.
+func pathPrefix(p *param) string {
+	switch p.style {
+	case "label":
+		return "."
+	case "matrix":
+		return ";" + literal(p.name) + "="
+	}
+	return ""
+}
+
+// written adds a parameter that is written as one text and returns its
+// expression.
+func (b *builder) written(p *param) (expression, why string) {
+	form := b.im.doc.shapeOf(p.schema)
+	schema, at := p.schema, p.at
+	// Of a value that may be this or that, take what is written most simply.
+	for _, simpler := range []struct {
+		applies bool
+		fits    func(shape) bool
+	}{
+		{form.object && (form.array || form.scalar), func(s shape) bool { return !s.object }},
+		{form.array && form.scalar, func(s shape) bool { return !s.array }},
+	} {
+		if !simpler.applies || p.json {
+			continue
+		}
+		narrowed, place, some := b.im.doc.narrow(schema, at, simpler.fits)
+		if !some {
+			return "", "may be of several types, each of which is written differently"
+		}
+		schema, at, form = narrowed, place, b.im.doc.shapeOf(narrowed)
+	}
+	if p.json {
+		return "json(" + b.add(p, schema, at) + ")", ""
+	}
+	between, within, why := delimiters(p)
+	switch {
+	case !form.object && !form.array:
+		return b.add(p, schema, at), ""
+	case why != "":
+		return "", why
+	case form.array:
+		return "join(" + b.add(p, schema, at) + ", " + quote(between) + ")", ""
+	}
+	return b.writtenObject(p, schema, at, between, within)
+}
+
+// delimiters are what stands between the elements of an array or the properties
+// of an object that is written as one text, and within a property between its
+// name and its value.
+func delimiters(p *param) (between, within, why string) {
+	between, within = ",", ","
+	if p.explode {
+		within = "="
+	}
+	switch p.style {
+	case "form", "simple":
+	case "label":
+		if p.explode {
+			between = "."
+		}
+	case "matrix":
+		if p.explode {
+			why = "is in style matrix with explode, for which an expression would have to write syntax into the path"
+		}
+	case "spaceDelimited":
+		between, within = " ", " "
+	case "pipeDelimited":
+		between, within = "|", "|"
+	default:
+		why = fmt.Sprintf("has style %q, which isn't known there", p.style)
+	}
+	return between, within, why
+}
+
+// writtenObject writes the named properties of an object; those that are absent
+// drop out.
+func (b *builder) writtenObject(p *param, schema any, at, between, within string) (expression, why string) {
+	properties, closed := b.im.doc.members(schema, at)
+	fields := map[string]string{}
+	for _, m := range properties {
+		if form := b.im.doc.shapeOf(m.schema); !form.object && !form.array {
+			fields[m.name] = reach("", m.name)
+		}
+	}
+	if len(fields) == 0 {
+		return "", "is an object without named properties, and a tool has to name what it sends"
+	}
+	if !closed || len(fields) < len(properties) {
+		b.remark(p.place, fmt.Sprintf("of the %s parameter %q only the named properties are sent that are no arrays or objects", p.in, p.name))
+	}
+	of := b.add(p, b.onlyNamed(properties, fields), at)
+	parts := make([]string, 0, len(fields))
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		parts = append(parts, quote(name+within)+" + string("+of+fields[name]+")")
+	}
+	return "join([" + strings.Join(parts, ", ") + "], " + quote(between) + ")", ""
+}
+
+// refusedHeaders are those that no parameter may set.
+var refusedHeaders = map[string]string{
+	"Authorization": "is for security schemes to set, as OpenAPI says", "Cookie": "is made of the cookie parameters",
 	"Host": setByConnection, "Content-Length": setByConnection, "Transfer-Encoding": setByConnection, "Connection": setByConnection,
 	"Keep-Alive": setByConnection, "Proxy-Connection": setByConnection, "Proxy-Authorization": setByConnection, "Te": setByConnection,
-	"Trailer": setByConnection, "Upgrade": setByConnection, "Expect": setByConnection, "Cookie": "is made of the cookie parameters",
+	"Trailer": setByConnection, "Upgrade": setByConnection, "Expect": setByConnection,
 }
 
 const setByConnection = "is set by the connection"
@@ -238,7 +312,10 @@ const setByConnection = "is set by the connection"
 // headerParameter adds a header; what it returns is why it can't.
 func (b *builder) headerParameter(p *param) string {
 	canonical := textproto.CanonicalMIMEHeaderKey(p.name)
-	if why := ignoredHeaders[canonical]; why != "" {
+	if canonical == "Content-Type" || canonical == "Accept" {
+		return "" // OpenAPI: shall be ignored, the content types say it
+	}
+	if why := refusedHeaders[canonical]; why != "" {
 		p.required = false
 		return why
 	}
@@ -249,7 +326,7 @@ func (b *builder) headerParameter(p *param) string {
 		p.required = false
 		return "is set by the security scheme or another parameter"
 	}
-	value, why := b.joined(p)
+	value, why := b.written(p)
 	if why != "" {
 		return why
 	}
@@ -271,28 +348,6 @@ func (b *builder) setsHeader(canonical string) bool {
 	return false
 }
 
-// joined adds a parameter whose arrays are written with commas and returns its
-// expression.
-func (b *builder) joined(p *param) (expression, why string) {
-	form := b.im.doc.shapeOf(p.schema)
-	schema, at := p.schema, p.at
-	switch {
-	case p.json:
-		return "json(" + b.add(p, schema, at) + ")", ""
-	case form.object && !form.array && !form.scalar:
-		return "", "is an object, which expressions can't write in style " + p.style
-	case form.object:
-		schema, at, _ = b.im.doc.narrow(schema, at, func(s shape) bool { return !s.object })
-	}
-	if form.array && form.scalar {
-		schema, at, _ = b.im.doc.narrow(schema, at, func(s shape) bool { return s.array })
-	}
-	if form.array {
-		return "join(" + b.add(p, schema, at) + ", " + quote(",") + ")", ""
-	}
-	return b.add(p, schema, at), ""
-}
-
 // cookie is a part of the one Cookie header.
 type cookie struct {
 	name, expression string
@@ -307,7 +362,11 @@ func (b *builder) cookieParameter(p *param) string {
 		p.required = false
 		return "is set by the security scheme"
 	}
-	value, why := b.joined(p)
+	if p.explode && b.im.doc.shapeOf(p.schema).object {
+		return "is an object in style form with explode, which would need the syntax of a query in a cookie"
+	}
+	p.explode = false
+	value, why := b.written(p)
 	if why == "" {
 		b.cookies = append(b.cookies, cookie{p.name, "urlEncode(" + value + ")", p.required})
 	}

@@ -29,6 +29,14 @@ func (b *builder) queryParameter(p *param) string {
 		b.remark(p.place, fmt.Sprintf("the query parameter %q is taken in one of its forms only", p.name))
 		schema, at, form = narrowed, place, b.im.doc.shapeOf(narrowed)
 	}
+	if form.object && !deep && !p.explode {
+		value, why := b.written(&param{name: p.name, in: p.in, place: p.place, source: p.source, schema: schema, at: at,
+			required: p.required, style: p.style, example: p.example})
+		if why == "" {
+			b.query[p.name] = placeholder(value)
+		}
+		return why
+	}
 	if form.object {
 		return b.queryObject(p, schema, at)
 	}
@@ -69,11 +77,8 @@ func (b *builder) queryArray(p *param, schema any, at string, form shape) string
 // queryObject writes an object's properties, which have to be known.
 func (b *builder) queryObject(p *param, schema any, at string) string {
 	properties, closed := b.im.doc.members(schema, at)
-	switch {
-	case p.style == "deepObject":
-	case p.style == "form" && p.explode:
-	default:
-		return fmt.Sprintf("is an object, which expressions can't write in style %s without explode", p.style)
+	if p.style != "deepObject" && p.style != "form" {
+		return fmt.Sprintf("is an object in style %q with explode, for which OpenAPI has no way of writing", p.style)
 	}
 	if len(properties) == 0 {
 		return "is an object of any properties, and a tool has to name those that it sends"

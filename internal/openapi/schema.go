@@ -326,7 +326,7 @@ func join(text, sentence string) string {
 
 // nullable adds null to what OpenAPI 3.0 calls nullable.
 func nullable(source, out map[string]any) any {
-	if source["nullable"] != true {
+	if source["nullable"] != true && source["x-nullable"] != true {
 		return out
 	}
 	if kinds, ok := out["type"]; ok {

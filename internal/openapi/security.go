@@ -169,11 +169,8 @@ func (c *credentials) apiKey(scheme, in, name string) string {
 	switch in {
 	case "header":
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if why := ignoredHeaders[canonical]; !httpguts.ValidHeaderFieldName(name) || why == setByConnection || canonical == "Content-Type" {
+		if canonical != "Authorization" && refusedHeaders[canonical] != "" || canonical == "Content-Type" || !httpguts.ValidHeaderFieldName(name) {
 			return "has a header that can't be set"
-		}
-		if canonical == "Cookie" {
-			return "sets the whole Cookie header"
 		}
 		if c.first(&auth{"apiKey", map[string]any{"name": name, "value": placeholder(key), "in": "header"}}) {
 			return ""
