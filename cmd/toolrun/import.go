@@ -39,8 +39,8 @@ func importCommand(c console) *cobra.Command {
 // importFlags are those of import openapi.
 type importFlags struct {
 	openapi.Options
-	dir   string
-	force bool
+	dir            string
+	force, verbose bool
 }
 
 func importOpenAPICommand(c console) *cobra.Command {
@@ -74,6 +74,7 @@ way or the command line is wrong.`,
 	flags.StringArrayVar(&f.Tags, "tag", nil, "import operations with this tag only; may be given more than once")
 	flags.StringArrayVar(&f.Include, "include", nil, "import operations only whose name, operationId or path matches this pattern (* is any text, ? a character); may be given more than once")
 	flags.BoolVar(&f.force, "force", false, "overwrite files that differ")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "list each operation, also where many have the same reason")
 	return cmd
 }
 
@@ -99,7 +100,7 @@ func importOpenAPI(ctx context.Context, c console, spec string, f importFlags) e
 	if err := writeImported(f.dir, files, f.force); err != nil {
 		return err
 	}
-	printImported(c.err, spec, f.dir, result, len(files))
+	printImported(c.err, spec, f, result, len(files))
 	return nil
 }
 
@@ -187,14 +188,14 @@ func writeImported(dir string, files []importedFile, force bool) error {
 }
 
 // printImported says what became of the description.
-func printImported(w io.Writer, spec, dir string, result *openapi.Result, written int) {
+func printImported(w io.Writer, spec string, f importFlags, result *openapi.Result, written int) {
 	line := func(format string, args ...any) {
 		fmt.Fprintln(w, example.Printable(fmt.Sprintf(format, args...)))
 	}
 	line("%s: %s, %d imported to %s, %d left out, %d not asked for",
-		spec, plural(result.Operations, "operation", "operations"), written, dir, len(result.LeftOut), result.Skipped)
-	printRemarks(line, "left out", result.LeftOut)
-	printRemarks(line, "to know", result.Remarks)
+		spec, plural(result.Operations, "operation", "operations"), written, f.dir, len(result.LeftOut), result.Skipped)
+	printRemarks(line, "left out", result.LeftOut, f.verbose)
+	printRemarks(line, "to know", result.Remarks, f.verbose)
 	if len(result.Secrets) > 0 {
 		line("put into the file for --env-file:")
 	}
@@ -203,15 +204,30 @@ func printImported(w io.Writer, spec, dir string, result *openapi.Result, writte
 	}
 }
 
-func printRemarks(line func(string, ...any), title string, remarks []openapi.Remark) {
+// maxListed is how many operations with the same remark are printed a line each;
+// --verbose prints all.
+const maxListed = 5
+
+// printRemarks prints a line each, or where many have the same text one for all.
+func printRemarks(line func(string, ...any), title string, remarks []openapi.Remark, verbose bool) {
 	if len(remarks) > 0 {
 		line("%s:", title)
 	}
+	same := map[string][]string{}
 	for _, r := range remarks {
-		label := r.Operation
-		if label != "" {
-			label += ": "
+		same[r.Text] = append(same[r.Text], cmp.Or(r.Operation, r.Place))
+	}
+	for _, r := range remarks {
+		names := same[r.Text]
+		switch {
+		case !verbose && len(names) > maxListed:
+			line("  %s, %s and %d more (--verbose lists them): %s", names[0], names[1], len(names)-2, r.Text)
+			same[r.Text] = []string{}
+		case len(names) == 0: // said for all
+		case r.Operation == "":
+			line("  %s [%s]", r.Text, r.Place)
+		default:
+			line("  %s: %s [%s]", r.Operation, r.Text, r.Place)
 		}
-		line("  %s%s [%s]", label, r.Text, r.Place)
 	}
 }

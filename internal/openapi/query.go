@@ -26,9 +26,14 @@ func (b *builder) queryParameter(p *param) string {
 		if !some {
 			return "may be an object or not, and only one of them could be written"
 		}
-		b.remark(p.place, fmt.Sprintf("the query parameter %q is taken in one of its forms only", p.name))
-		schema, at, form = narrowed, place, b.im.doc.shapeOf(narrowed)
+		form := "not as an object"
+		if deep {
+			form = "as an object only"
+		}
+		b.remark(p.place, fmt.Sprintf("the query parameter %q is taken %s, though the API takes more", p.name, form))
+		schema, at = narrowed, place
 	}
+	form = b.im.doc.shapeOf(schema)
 	if form.object && !deep && !p.explode {
 		value, why := b.written(&param{name: p.name, in: p.in, place: p.place, source: p.source, schema: schema, at: at,
 			required: p.required, style: p.style, example: p.example})

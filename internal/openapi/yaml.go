@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -8,131 +9,160 @@ import (
 	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
 
 // YAML writes JSON as YAML: members in their order, long texts as blocks, and
 // quotes around every text that could be taken for anything else.
 func YAML(source json.RawMessage) []byte {
-	w := yamlWriter{dec: jsontext.NewDecoder(strings.NewReader(string(source)))}
-	w.value(0, "")
-	return []byte(w.out.String())
+	w := yamlWriter{dec: jsontext.NewDecoder(bytes.NewReader(source))}
+	w.value(0, "", "")
+	return w.out.Bytes()
 }
 
+// yamlWriter writes what it reads from JSON of our own making, which has no
+// faults.
 type yamlWriter struct {
 	dec *jsontext.Decoder
-	out strings.Builder
+	out bytes.Buffer
 }
 
-// value writes the next value: on the line at hand if it is short, after lead;
-// below, indented, if it isn't.
-func (w *yamlWriter) value(indent int, lead string) {
+// value writes the next value and a line break. What fits on the line at hand
+// stands there, after a space where there is something before it; a mapping or
+// sequence stands indented, after what below is.
+func (w *yamlWriter) value(indent int, space, below string) {
 	switch kind := w.dec.PeekKind(); kind {
-	case '{', '[':
-		raw, err := w.dec.ReadValue()
-		if err != nil {
-			return // the source is JSON that we wrote
-		}
-		inner := yamlWriter{dec: jsontext.NewDecoder(strings.NewReader(string(raw)))}
-		if flow, ok := flowList(raw); ok {
-			w.out.WriteString(lead + flow + "\n")
+	case jsontext.KindBeginObject, jsontext.KindBeginArray:
+		raw, _ := w.dec.ReadValue()
+		if line, ok := flow(raw); ok {
+			w.out.WriteString(space + line + "\n")
 			return
 		}
-		if lead != "" {
-			w.out.WriteString("\n")
-		}
-		if kind == '{' {
+		inner := yamlWriter{dec: jsontext.NewDecoder(bytes.NewReader(raw))}
+		if kind == jsontext.KindBeginObject {
 			inner.mapping(indent)
 		} else {
 			inner.sequence(indent)
 		}
-		w.out.WriteString(inner.out.String())
-	case '"':
+		text := inner.out.String()
+		if below == " " { // the first line goes beside a dash
+			text = text[indent:]
+		}
+		w.out.WriteString(below + text)
+	case jsontext.KindString:
 		token, _ := w.dec.ReadToken()
-		w.out.WriteString(lead + quoted(token.String(), indent) + "\n")
+		w.out.WriteString(space + scalarText(token.String(), indent) + "\n")
 	default:
 		raw, _ := w.dec.ReadValue()
-		w.out.WriteString(lead + string(raw) + "\n")
+		w.out.WriteString(space + string(raw) + "\n")
 	}
 }
 
 func (w *yamlWriter) mapping(indent int) {
 	_, _ = w.dec.ReadToken()
-	for w.dec.PeekKind() == '"' {
+	for w.dec.PeekKind() == jsontext.KindString {
 		name, _ := w.dec.ReadToken()
-		w.out.WriteString(strings.Repeat(" ", indent) + key(name.String()) + ":")
-		w.value(indent+2, " ")
+		w.out.WriteString(strings.Repeat(" ", indent) + keyText(name.String()) + ":")
+		w.value(indent+2, " ", "\n")
 	}
 }
 
 func (w *yamlWriter) sequence(indent int) {
 	_, _ = w.dec.ReadToken()
-	for w.dec.PeekKind() != ']' && w.dec.PeekKind() != 0 {
+	for w.dec.PeekKind() != jsontext.KindEndArray && w.dec.PeekKind() != jsontext.KindInvalid {
 		w.out.WriteString(strings.Repeat(" ", indent) + "-")
-		w.value(indent+2, " ")
+		w.value(indent+2, " ", " ")
 	}
 }
 
-// maxFlow bounds a list that is written on one line.
+// maxFlow bounds, in bytes of JSON, what is written on one line.
 const maxFlow = 80
 
-// flowList writes an empty object or array, or a short array of plain texts and
-// numbers, on one line.
-func flowList(raw jsontext.Value) (string, bool) {
+// flow writes what is empty, or short and made of plain texts and numbers, on one
+// line.
+func flow(raw jsontext.Value) (string, bool) {
 	if len(raw) > maxFlow {
 		return "", false
 	}
-	v, err := strictjson.Decode(raw)
-	if err != nil {
-		return "", false
-	}
-	if o, ok := v.(map[string]any); ok {
-		return "{}", len(o) == 0
-	}
-	var parts []string
-	for _, element := range list(v) {
-		s, isText := element.(string)
-		if !isText {
-			s = text(element)
+	dec := jsontext.NewDecoder(bytes.NewReader(raw))
+	var out strings.Builder
+	for {
+		inObject, length := dec.StackIndex(dec.StackDepth())
+		token, err := dec.ReadToken()
+		if err != nil || dec.StackDepth() > 1 {
+			return out.String(), out.Len() > 0 && dec.StackDepth() == 0
 		}
-		if s == "" || isText && (!plain.MatchString(s) || reserved.MatchString(s)) {
+		s, plain := token.String(), true
+		switch token.Kind() {
+		case jsontext.KindBeginObject, jsontext.KindBeginArray, jsontext.KindEndObject, jsontext.KindEndArray:
+			out.WriteString(s)
+			continue
+		case jsontext.KindString:
+			plain = isPlain(s)
+		}
+		switch isValue := inObject == jsontext.KindBeginObject && length%2 == 1; {
+		case !plain:
 			return "", false
+		case isValue:
+			out.WriteString(": ")
+		case length > 0:
+			out.WriteString(", ")
 		}
-		parts = append(parts, s)
+		out.WriteString(s)
 	}
-	return "[" + strings.Join(parts, ", ") + "]", true
 }
 
 var (
-	// plain texts need no quotes, also within a list on one line.
-	plain = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./ ()-]*[A-Za-z0-9_./)-]$|^[A-Za-z]$`)
+	// plainText needs no quotes, also within brackets.
+	plainText = regexp.MustCompile(`^[A-Za-z/]([A-Za-z0-9_./ ()-]*[A-Za-z0-9_./)-])?$`)
 	// reserved are texts that YAML of some version takes for something else.
 	reserved = regexp.MustCompile(`(?i)^(true|false|null|yes|no|on|off|y|n)$`)
 )
 
-func key(name string) string {
+func isPlain(s string) bool { return plainText.MatchString(s) && !reserved.MatchString(s) }
+
+func keyText(name string) string {
 	if name == "$ref" || name == "$defs" {
 		return name
 	}
-	return quoted(name, -1)
+	return quotedText(name)
 }
 
-// quoted writes a text; indent is that of a block, and negative where there can't
-// be one.
-func quoted(s string, indent int) string {
-	switch {
-	case plain.MatchString(s) && !reserved.MatchString(s):
-		return s
-	case indent >= 0 && isBlock(s):
-		margin := strings.Repeat(" ", max(indent, 2))
-		lines := strings.Split(s, "\n")
-		for i, line := range lines {
-			if line != "" {
-				lines[i] = margin + line
-			}
+// scalarText writes a text as a value, of several lines as a literal block.
+func scalarText(s string, indent int) string {
+	if !isBlock(s) {
+		return quotedText(s)
+	}
+	margin := strings.Repeat(" ", max(indent, 2))
+	var out strings.Builder
+	out.WriteString("|-")
+	for line := range strings.SplitSeq(s, "\n") {
+		out.WriteByte('\n')
+		if line != "" {
+			out.WriteString(margin + line)
 		}
-		return "|-\n" + strings.Join(lines, "\n")
+	}
+	return out.String()
+}
+
+// isBlock reports whether a text can stand as a literal block: several lines, the
+// first neither empty nor indented, the last not empty.
+func isBlock(s string) bool {
+	lines := strings.Split(s, "\n")
+	if len(lines) < 2 || lines[0] == "" || lines[0][0] == ' ' || lines[len(lines)-1] == "" {
+		return false
+	}
+	for _, line := range lines {
+		if strings.ContainsFunc(line, isSpecial) || line != "" && strings.TrimSpace(line) == "" {
+			return false
+		}
+	}
+	return true
+}
+
+func quotedText(s string) string {
+	switch {
+	case isPlain(s):
+		return s
 	case !strings.ContainsFunc(s, isSpecial):
 		return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 	}
@@ -141,8 +171,7 @@ func quoted(s string, indent int) string {
 	for _, r := range s {
 		switch {
 		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
+			b.WriteString(`\` + string(r))
 		case r == '\n':
 			b.WriteString(`\n`)
 		case !isSpecial(r):
@@ -155,21 +184,6 @@ func quoted(s string, indent int) string {
 	}
 	b.WriteByte('"')
 	return b.String()
-}
-
-// isBlock reports whether a text can stand as a literal block: some lines, the
-// first not indented, the last not empty.
-func isBlock(s string) bool {
-	lines := strings.Split(s, "\n")
-	if len(lines) < 2 || lines[len(lines)-1] == "" || lines[0] == "" {
-		return false
-	}
-	for _, line := range lines {
-		if strings.ContainsFunc(line, isSpecial) || strings.TrimSpace(line) == "" && line != "" {
-			return false
-		}
-	}
-	return lines[0][0] != ' ' && lines[0][0] != '#'
 }
 
 // isSpecial reports what is written escaped.
