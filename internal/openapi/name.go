@@ -28,11 +28,27 @@ func fitName(s string) string {
 // uniqueName numbers names that differ in nothing, or in the case of letters only,
 // which some file systems don't tell apart.
 func (im *importer) uniqueName(name string) string {
-	unique := name
-	for n := 2; im.names[strings.ToLower(unique)]; n++ {
+	return im.names.unique(name, func(n int) string {
 		suffix := "_" + strconv.Itoa(n)
-		unique = name[:min(len(name), maxName-len(suffix))] + suffix
+		return name[:min(len(name), maxName-len(suffix))] + suffix
+	})
+}
+
+// taken are names that are given away, in lower case, each with the highest number
+// that was put behind it.
+type taken map[string]int
+
+// unique takes a name, or the first of its numbered forms that is free.
+func (t taken) unique(name string, numbered func(n int) string) string {
+	unique, base := name, strings.ToLower(name)
+	for n := max(2, t[base]+1); ; n++ {
+		if _, used := t[strings.ToLower(unique)]; !used {
+			break
+		}
+		unique = numbered(n)
+		t[base] = n
 	}
+	t[strings.ToLower(unique)] = 1
 	return unique
 }
 

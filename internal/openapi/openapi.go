@@ -97,7 +97,7 @@ func Import(data []byte, opts Options) (result *Result, err error) {
 	}
 	im := &importer{
 		doc: doc, opts: opts, include: patterns(opts.Include), schemas: newSchemas(doc),
-		names: map[string]bool{}, secrets: map[string]*Secret{}, result: &Result{},
+		names: taken{}, secrets: map[string]*Secret{}, result: &Result{},
 	}
 	if err := im.run(); err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ type importer struct {
 	opts    Options
 	include []glob
 	schemas *schemas
-	names   map[string]bool // of tools, in lower case
+	names   taken
 	secrets map[string]*Secret
 	result  *Result
 	said    map[Remark]bool
@@ -153,7 +153,7 @@ var methods = []string{"get", "head", "options", "query", "post", "put", "patch"
 
 func (im *importer) run() error {
 	if hooks := len(object(im.doc.root["webhooks"])); hooks > 0 {
-		im.remark(Remark{"", "#/webhooks", fmt.Sprintf("%d webhooks are not imported: they are requests that the API sends", hooks)})
+		im.remark(Remark{"", "#/webhooks", fmt.Sprintf("webhooks (%d) are not imported: they are requests that the API sends", hooks)})
 	}
 	paths := object(im.doc.root["paths"])
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
@@ -219,7 +219,7 @@ func (im *importer) operation(path, method string, item map[string]any, op any, 
 		properties: map[string]any{}, headers: map[string]any{}, query: map[string]any{},
 		root: &definition{}, servers: map[string]bool{}, given: map[string]any{},
 	}
-	definition, err := b.build(im.uniqueName(name))
+	definition, err := b.build()
 	if err != nil {
 		var out *leftOut
 		if !errors.As(err, &out) {
@@ -228,7 +228,7 @@ func (im *importer) operation(path, method string, item map[string]any, op any, 
 		im.leaveOut(Remark{label, out.place, out.why})
 		return
 	}
-	im.names[strings.ToLower(definition.Name)] = true
+	definition.Name = im.uniqueName(name)
 	for _, r := range append(b.remarks, b.root.remarks...) {
 		im.remark(r)
 	}

@@ -68,7 +68,8 @@ type builder struct {
 // characters.
 const maxDescription = 2000
 
-func (b *builder) build(name string) (*tool, error) {
+// build makes the definition, all but its name.
+func (b *builder) build() (*tool, error) {
 	base, err := b.server()
 	if err != nil {
 		return nil, err
@@ -95,7 +96,7 @@ func (b *builder) build(name string) (*tool, error) {
 		return nil, err
 	}
 	t := &tool{
-		Name: name, Description: b.description(), Type: "http", Metadata: b.metadata(), Parameters: params,
+		Description: b.description(), Type: "http", Metadata: b.metadata(), Parameters: params,
 		ExecutionConfig: request{b.method, base + path, b.headers, b.query, b.body, b.encoding}, AuthConfig: b.auth,
 	}
 	if b.op["deprecated"] == true {
@@ -230,7 +231,7 @@ func (b *builder) parameterSchema() (parameters, error) {
 		b.root.remarks[i].Operation = b.label
 	}
 	if kept < len(layers) {
-		b.remark(b.place, fmt.Sprintf("the parameters' schema is too large for a tool: parts of it more than %d references deep are left open", kept))
+		b.remark(b.place, fmt.Sprintf("the parameters' schema is too large for a tool: what is behind more references in a row than %d is left open", kept))
 	}
 	return p, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/textproto"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -149,19 +150,20 @@ func (b *builder) add(p *param, schema any, at string) string {
 	return reach("parameters", name)
 }
 
-// pathParameters returns the path with an expression for each of its braces.
+// bracesEscaper keeps what is left of braces from joining those of an expression.
+var bracesEscaper = strings.NewReplacer("{", "%7B", "}", "%7D")
+
+// pathParameters returns the path with an expression for each of its braces. What
+// follows a # only tells operations apart.
 func (b *builder) pathParameters(all []*param) (string, error) {
 	var out strings.Builder
-	rest := b.path
 	used := map[string]string{}
-	for {
-		span := inBraces.FindStringIndex(rest)
-		if span == nil {
+	for rest := b.path; rest != ""; {
+		between, name, after, ended := nextBraces(rest)
+		out.WriteString(bracesEscaper.Replace(between))
+		if ended {
 			break
 		}
-		name := rest[span[0]+1 : span[1]-1]
-		out.WriteString(literal(rest[:span[0]]))
-		rest = rest[span[1]:]
 		if used[name] == "" {
 			value, err := b.pathParameter(all, name)
 			if err != nil {
@@ -170,18 +172,27 @@ func (b *builder) pathParameters(all []*param) (string, error) {
 			used[name] = value
 		}
 		out.WriteString(used[name])
+		rest = after
 	}
 	for _, p := range all {
 		if p.in == "path" && used[p.name] == "" {
 			b.remark(p.place, fmt.Sprintf("the path parameter %q is left out: the path has no {%s}", p.name, p.name))
 		}
 	}
-	out.WriteString(literal(rest))
-	path, _, _ := strings.Cut(out.String(), "#") // what follows only tells operations apart
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path
+	return "/" + strings.TrimPrefix(out.String(), "/"), nil
+}
+
+// nextBraces cuts a path at its next braces; ended is true where there are none.
+func nextBraces(path string) (between, name, after string, ended bool) {
+	span := inBraces.FindStringIndex(path)
+	if span == nil {
+		span, ended = []int{len(path), len(path)}, true
 	}
-	return path, nil
+	between, _, cut := strings.Cut(path[:span[0]], "#")
+	if ended || cut {
+		return between, "", "", true
+	}
+	return between, path[span[0]+1 : span[1]-1], path[span[1]:], false
 }
 
 func (b *builder) pathParameter(all []*param, name string) (string, error) {
@@ -205,7 +216,7 @@ func pathPrefix(p *param) string {
 	case "label":
 		return "."
 	case "matrix":
-		return ";" + literal(p.name) + "="
+		return ";" + url.PathEscape(p.name) + "="
 	}
 	return ""
 }

@@ -20,13 +20,13 @@ const maxLevels = 80
 type schemas struct {
 	doc    *document
 	known  map[string]*definition // by place
-	names  map[string]bool        // of $defs, all operations together
+	names  taken                  // of $defs, all operations together
 	queue  []*definition
 	budget int // parts that may still be converted or gathered
 }
 
 func newSchemas(doc *document) *schemas {
-	return &schemas{doc: doc, known: map[string]*definition{}, names: map[string]bool{}, budget: 50_000_000}
+	return &schemas{doc: doc, known: map[string]*definition{}, names: taken{}, budget: 50_000_000}
 }
 
 // definition is a converted schema: one of $defs, or the parameters of an
@@ -100,11 +100,7 @@ func (s *schemas) uniqueName(place string) string {
 		name = "schema"
 	}
 	name = name[:min(len(name), 100)]
-	for base, n := name, 2; s.names[name]; n++ {
-		name = base + "_" + strconv.Itoa(n)
-	}
-	s.names[name] = true
-	return name
+	return s.names.unique(name, func(n int) string { return name + "_" + strconv.Itoa(n) })
 }
 
 // The keywords whose values are schemas.
