@@ -176,6 +176,9 @@ func writeImported(dir string, files []importedFile, force bool) error {
 			return fmt.Errorf("%s is there and differs: --force overwrites it", filepath.Join(dir, f.name))
 		}
 	}
+	if len(files) == 0 {
+		return nil
+	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func (b *builder) examples(p parameters) []example {
 	if faults != nil || compiled.Validate(input) != nil {
 		return nil
 	}
-	return []example{{"from the API's description", input, upstream{status, answer}, answer}}
+	return []example{{"from the description", input, upstream{status, answer}, answer}}
 }
 
 // answer is the example of the first successful response in JSON.

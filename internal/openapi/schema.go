@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -348,6 +349,8 @@ func nullable(source, out map[string]any) any {
 	return either
 }
 
+// remark says something of what stands at a place, which its text begins with.
 func (d *definition) remark(place, text string) {
-	d.remarks = append(d.remarks, Remark{"", place, text})
+	name := unescaper.Replace(place[strings.LastIndexByte(place, '/')+1:])
+	d.remarks = append(d.remarks, Remark{"", place, fmt.Sprintf("%q %s", cut(name, 100), text)})
 }
