@@ -59,6 +59,8 @@ var bodyWriters = []struct {
 	write func(b *builder, m *media) string
 }{
 	{func(kind string) bool { return kind == "application/json" }, (*builder).jsonBody},
+	// Before the other kinds of JSON: where there are several they are patches, and this one is what an object schema describes.
+	{func(kind string) bool { return kind == "application/merge-patch+json" }, (*builder).jsonBody},
 	{isJSON, (*builder).jsonBody},
 	{func(kind string) bool { return kind == "application/x-www-form-urlencoded" }, (*builder).formBody},
 	{func(kind string) bool { return kind == "multipart/form-data" }, (*builder).formBody},

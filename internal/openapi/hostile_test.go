@@ -110,13 +110,13 @@ paths:
         - {<<: *common, name: a}
         - {<<: [{name: b, schema: {type: integer, maximum: 0x10, minimum: -1_000, multipleOf: 1e0}}, *common]}
         - {name: c, in: query, schema: *text, example: 2024-01-31}
-        - {name: d, in: query, schema: {enum: [on, true, ~, .5, +3, .inf, 017]}}
+        - {name: d, in: query, schema: {enum: [on, true, ~, .5, +3, .inf, 017, 0o17, -0x1f, 123456789012345678901234567890]}}
 `, example)
 	def := parse(t, result.Tools[0])
 	require.Equal(t, "yes", def.Name)
 	require.JSONEq(t, `{"type":"object","additionalProperties":false,"properties":{"a":{"type":"string"},
 		"b":{"type":"integer","maximum":16,"minimum":-1000,"multipleOf":1},"c":{"type":"string","examples":["2024-01-31"]},
-		"d":{"enum":["on",true,null,0.5,3,".inf",15]}}}`, string(def.Parameters))
+		"d":{"enum":["on",true,null,0.5,3,".inf",17,15,-31,123456789012345678901234567890]}}}`, string(def.Parameters))
 }
 
 // Texts of any kind come back as they are from the YAML that is written.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -123,6 +124,8 @@ func (r *yamlReader) merge(members map[string]any, v any) {
 	}
 }
 
+var prefixed = regexp.MustCompile(`^-?0[box]`)
+
 func scalar(n *yaml.Node) any {
 	switch n.ShortTag() {
 	case "!!null":
@@ -130,8 +133,12 @@ func scalar(n *yaml.Node) any {
 	case "!!bool":
 		return strings.EqualFold(n.Value, "true")
 	case "!!int":
-		plain := strings.ReplaceAll(n.Value, "_", "")
-		if i, err := strconv.ParseInt(strings.TrimPrefix(plain, "+"), 0, 64); err == nil {
+		plain := strings.TrimPrefix(strings.ReplaceAll(n.Value, "_", ""), "+")
+		base := 10 // also after zeros: 1.2 writes octals as 0o17
+		if prefixed.MatchString(plain) {
+			base = 0
+		}
+		if i, err := strconv.ParseInt(plain, base, 64); err == nil {
 			return i
 		}
 		return number(plain)

@@ -176,7 +176,7 @@ func TestBodies(t *testing.T) {
 		{"json", `application/json: {schema: {type: object}}`, `{"body":{"a":"{{env.X}}"}}`, "Content-Type: application/json\n\n{\"a\":\"{{env.X}}\"}"},
 		{"json of any kind", `application/json: {}`, `{"body":[null,1]}`, "Content-Type: application/json\n\n[null,1]"},
 		{"the best of several", `{text/plain: {}, multipart/form-data: {}, application/json; charset=utf-8: {}}`, `{"body":1}`, "Content-Type: application/json\n\n1"},
-		{"merge patch", `application/merge-patch+json: {}`, `{"body":{"a":null}}`, "Content-Type: application/merge-patch+json\n\n{\"a\":null}"},
+		{"merge patch", `{application/json-patch+json: {}, application/merge-patch+json: {}}`, `{"body":{"a":null}}`, "Content-Type: application/merge-patch+json\n\n{\"a\":null}"},
 		{"absent", `application/json: {}`, `{}`, ""},
 		{"anything", `"*/*": {}`, `{"body":true}`, "Content-Type: application/json\n\ntrue"},
 		{"text", `text/csv: {schema: {type: string}}`, `{"body":"a,b"}`, "Content-Type: text/csv\n\na,b"},

@@ -40,7 +40,7 @@ row() { # TITLE PACKAGE SPEC...: imports each SPEC and adds up
   table+="| $title | \`$package\` | $operations | $valid |"$'\n'
   printf '== %s: %s of %s\n' "$title" "$valid" "$operations"
   # What isn't imported, by reason: how often each occurs.
-  sed -n 's/^  [^=]*: \(.*\) \[#.*\]$/\1/p' "$log" | sed 's/"[^"]*"/"…"/g' | sort | uniq -c | sort -rn
+  sed -n 's/^  [A-Z]* [^ ]*: \(.*\) \[#.*\]$/\1/p' "$log" | sed 's/"[^"]*"/"…"/g' | sort | uniq -c | sort -rn
 }
 
 oas=@readme/oas-examples@8.2.2
