@@ -47,6 +47,9 @@ func FuzzImport(f *testing.F) {
 			require.NotContains(t, err.Error(), "runtime error")
 			return
 		}
+		again, err := openapi.Import([]byte(spec), openapi.Options{Server: "https://api.example.com"})
+		require.NoError(t, err)
+		require.Equal(t, result, again, "the order of a map shows")
 		secrets := map[string]bool{}
 		for _, s := range result.Secrets {
 			secrets[s.Name] = true

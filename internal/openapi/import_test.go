@@ -262,3 +262,55 @@ func TestUnreadable(t *testing.T) {
 		require.ErrorContains(t, err, want, "%s", spec)
 	}
 }
+
+// OAuth2 for machines fetches its tokens itself.
+func TestClientCredentials(t *testing.T) {
+	result := open(t, `{openapi: 3.1.0, servers: [{url: "https://a.example/v1"}], components: {securitySchemes: {shop: {type: oauth2, flows: {
+		authorizationCode: {}, clientCredentials: {tokenUrl: /token}}}}}, paths: {/x: {get: {security: [{shop: [read, write]}]}}}}`, openapi.Options{})
+	def := parse(t, result.Tools[0])
+	require.Equal(t, "oauth2", def.AuthConfig.Type)
+	require.Equal(t, map[string]any{"tokenUrl": "https://a.example/token", "clientId": "{{env.SHOP_CLIENT_ID}}",
+		"clientSecret": "{{env.SHOP_CLIENT_SECRET}}", "scope": "read write"}, def.AuthConfig.Config)
+	require.Equal(t, []openapi.Secret{
+		{Name: "SHOP_CLIENT_ID", Use: "the OAuth2 client id of shop", Servers: []string{"https://a.example/v1"}},
+		{Name: "SHOP_CLIENT_SECRET", Use: "the OAuth2 client secret of shop", Servers: []string{"https://a.example/v1"}},
+	}, result.Secrets)
+}
+
+// A field of bytes is an object of name and content, in all the ways in which
+// OpenAPI says bytes.
+func TestFiles(t *testing.T) {
+	for _, tc := range []struct {
+		field, contentType string
+		isFile             bool
+	}{
+		{`{type: string, format: binary}`, ``, true},
+		{`{type: array, items: {type: string, format: binary}}`, ``, true},
+		{`{contentMediaType: image/png}`, ``, true},
+		{`{$ref: "#/components/schemas/File"}`, ``, true},
+		{`{}`, `image/png, image/jpeg`, true},
+		{`{type: string, contentMediaType: image/png, contentEncoding: base64}`, ``, false},
+		{`{type: string, format: byte}`, ``, false},
+		{`{type: object}`, `image/png`, false},
+		{`{}`, `text/plain`, false},
+	} {
+		result := open(t, `{openapi: 3.1.0, components: {schemas: {File: {format: binary}}}, paths: {/x: {post: {requestBody: {content: {multipart/form-data: {
+			schema: {properties: {a: `+tc.field+`}}, encoding: {a: {contentType: "`+tc.contentType+`"}}}}}}}}}`, example)
+		def := parse(t, result.Tools[0])
+		require.Equal(t, tc.isFile, strings.Contains(string(def.Parameters), `"required":["filename"]`), "%+v", tc)
+		require.Contains(t, string(def.ExecutionConfig), `parameters.body.a`)
+	}
+}
+
+// What is written doesn't depend on the order of maps.
+func TestSameEveryTime(t *testing.T) {
+	spec := `{openapi: 3.1.0, components: {schemas: {A: {}, B: {A: {type: string}}, C: {A: {type: integer}}}}, paths: {/x: {post: {
+		parameters: [{name: q, in: query, schema: {properties: {a: {}, b: {}, c: {}, d: {}}}}, {name: r, in: query, schema: {properties: {a: {}, b: {}, c: {}, d: {}}}}],
+		requestBody: {content: {application/json: {schema: {type: x, enum: 1, minLength: x, maxLength: x, minItems: x, patternProperties: {
+			a: {$ref: "#/components/schemas/A"}, b: {$ref: "#/components/schemas/B/A"}, c: {$ref: "#/components/schemas/C/A"}}}}}}}}}}`
+	first := open(t, spec, example)
+	require.Len(t, first.Remarks, 9)
+	for range 20 {
+		require.Equal(t, first, open(t, spec, example))
+	}
+}

@@ -2,20 +2,28 @@ package openapi
 
 import (
 	"encoding/json"
+	"math"
 	"regexp"
 	"slices"
 )
 
-// plainKeywords are those that hold no schemas, each with what is wrong with a
-// value; "" is nothing. A schema that broke the metaschema would be refused whole.
-var plainKeywords = map[string]func(v any) string{
-	"type": isType, "enum": isEnum, "const": isAnything, "required": isNames, "dependentRequired": isDependencies,
-	"multipleOf": isPositive, "minimum": is(isNumber), "maximum": is(isNumber),
-	"minLength": is(isCount), "maxLength": is(isCount), "pattern": isPattern,
-	"minItems": is(isCount), "maxItems": is(isCount), "uniqueItems": is(isBool), "minContains": is(isCount), "maxContains": is(isCount),
-	"minProperties": is(isCount), "maxProperties": is(isCount),
-	"format": is(isText), "contentEncoding": is(isText), "contentMediaType": is(isText),
-	"title": is(isText), "deprecated": is(isBool),
+// keyword is one that holds no schemas, with what is wrong with a value; "" is
+// nothing.
+type keyword struct {
+	name  string
+	fault func(v any) string
+}
+
+// plainKeywords are all of them that are kept. A schema that broke the metaschema
+// would be refused whole.
+var plainKeywords = []keyword{
+	{"type", isType}, {"enum", isEnum}, {"const", isAnything}, {"required", isNames}, {"dependentRequired", isDependencies},
+	{"multipleOf", isPositive}, {"minimum", is(isNumber)}, {"maximum", is(isNumber)},
+	{"minLength", is(isCount)}, {"maxLength", is(isCount)}, {"pattern", isPattern},
+	{"minItems", is(isCount)}, {"maxItems", is(isCount)}, {"uniqueItems", is(isBool)}, {"minContains", is(isCount)}, {"maxContains", is(isCount)},
+	{"minProperties", is(isCount)}, {"maxProperties", is(isCount)},
+	{"format", is(isText)}, {"contentEncoding", is(isText)}, {"contentMediaType", is(isText)},
+	{"title", is(isText)}, {"deprecated", is(isBool)},
 }
 
 const wrongKind = "has a value that this keyword can't have"
@@ -43,6 +51,9 @@ func isNumber(v any) bool {
 }
 
 func isCount(v any) bool {
+	if f, ok := v.(float64); ok {
+		return f >= 0 && f == math.Trunc(f)
+	}
 	n, ok := v.(int64)
 	return ok && n >= 0
 }

@@ -40,29 +40,33 @@ func (b *builder) parameters() (string, error) {
 		return "", err
 	}
 	for _, p := range all {
-		err := ""
+		why := ""
 		switch p.in {
 		case "path":
-		case "query", "querystring":
-			err = b.queryParameter(p)
+		case "query":
+			why = b.queryParameter(p)
+		case "querystring":
+			why = "is the whole query, which a tool can't take from one value"
 		case "header":
-			err = b.headerParameter(p)
+			why = b.headerParameter(p)
 		case "cookie":
-			err = b.cookieParameter(p)
+			why = b.cookieParameter(p)
 		default:
-			err = fmt.Sprintf("stands in %q, which isn't known", p.in)
+			why = fmt.Sprintf("stands in %q, which isn't known", p.in)
 		}
-		if err != "" {
-			if err := b.without(p, err); err != nil {
-				return "", err
-			}
+		if err := b.without(p, why); err != nil {
+			return "", err
 		}
 	}
 	return path, nil
 }
 
-// without leaves out what can't be sent where the API can do without it.
+// without leaves out a parameter that for some reason can't be sent, where the API
+// can do without it.
 func (b *builder) without(p *param, why string) error {
+	if why == "" {
+		return nil
+	}
 	if p.required {
 		return &leftOut{p.place, fmt.Sprintf("its %s parameter %q, which is required, %s", p.in, p.name, why)}
 	}
@@ -119,12 +123,12 @@ func (d *document) parameter(source map[string]any, place string) *param {
 	if explode, ok := source["explode"].(bool); ok {
 		p.explode = explode
 	}
-	for _, kind := range slices.Sorted(maps.Keys(object(source["content"]))) {
-		media := object(object(source["content"])[kind])
-		p.schema, p.at = media["schema"], place+"/content/"+escape(kind)+"/schema"
-		p.json = isJSON(kind)
+	content := object(source["content"])
+	if kinds := slices.Sorted(maps.Keys(content)); len(kinds) > 0 { // there is one
+		media := object(content[kinds[0]])
+		p.schema, p.at = media["schema"], place+"/content/"+escape(kinds[0])+"/schema"
+		p.json = isJSON(kinds[0])
 		p.example = d.exampleOf(media)
-		break
 	}
 	if p.example == nil {
 		p.example = d.exampleOf(source)

@@ -2,14 +2,13 @@ package openapi
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
 // queryParameter adds a parameter of the query; what it returns is why it can't.
 func (b *builder) queryParameter(p *param) string {
-	if p.in == "querystring" {
-		return "is the whole query, which a tool can't take from one value"
-	}
 	if b.auth != nil && b.auth.Config["in"] == "query" && b.auth.Config["name"] == p.name || b.query[p.name] != nil {
 		p.required = false
 		return "is set by the security scheme or another parameter"
@@ -105,12 +104,12 @@ func (b *builder) queryObject(p *param, schema any, at string) string {
 		return "has no property that a query could hold"
 	}
 	of := b.add(p, b.onlyNamed(properties, fields), at)
-	for name, access := range fields {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if b.query[name] != nil {
 			b.remark(p.place, fmt.Sprintf("two parameters give %q of the query: only one of them is sent", name))
 			continue
 		}
-		b.query[name] = placeholder(of + access)
+		b.query[name] = placeholder(of + fields[name])
 	}
 	return ""
 }

@@ -15,24 +15,23 @@ import (
 	"github.com/almyty-inc/toolrun/internal/strictjson"
 )
 
-// read decodes JSON, or YAML where the text doesn't begin with a brace.
+// read decodes JSON, or YAML where the text doesn't begin as JSON does.
 func read(data []byte) (any, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	if start := bytes.TrimLeft(data, " \t\r\n"); len(start) == 0 {
-		return nil, errors.New("the description is empty")
-	} else if start[0] == '{' {
-		v, err := strictjson.Decode(data)
-		if err == nil {
-			return v, nil
-		}
-		// A YAML document may begin with a brace, too.
-		if v, yamlErr := readYAML(data); yamlErr == nil {
-			return v, nil
-		}
-		return nil, fmt.Errorf("the description is not valid JSON: %w", err)
+	if !jsonStart.Match(data) {
+		return readYAML(data)
 	}
-	return readYAML(data)
+	v, err := strictjson.Decode(data)
+	if err == nil {
+		return v, nil
+	}
+	if v, yamlErr := readYAML(data); yamlErr == nil { // it may begin so, too
+		return v, nil
+	}
+	return nil, fmt.Errorf("the description is not valid JSON: %w", err)
 }
+
+var jsonStart = regexp.MustCompile(`^[ \t\r\n]*\{[ \t\r\n]*["}]`)
 
 func readYAML(data []byte) (any, error) {
 	var root yaml.Node

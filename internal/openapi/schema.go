@@ -152,16 +152,16 @@ func (s *schemas) refer(d *definition, source map[string]any, place string, out 
 }
 
 func (s *schemas) copyKeywords(d *definition, source map[string]any, place string, out map[string]any) {
-	for name, valid := range plainKeywords {
-		v, set := source[name]
+	for _, k := range plainKeywords {
+		v, set := source[k.name]
 		if !set {
 			continue
 		}
-		if why := valid(v); why != "" {
-			d.remark(place+"/"+name, why+" and is left out")
+		if why := k.fault(v); why != "" {
+			d.remark(place+"/"+k.name, why+" and is left out")
 			continue
 		}
-		out[name] = v
+		out[k.name] = v
 	}
 	for _, name := range []string{"$dynamicRef", "$recursiveRef"} {
 		if _, set := source[name]; set {
@@ -207,13 +207,13 @@ func (s *schemas) convertParts(d *definition, source map[string]any, place strin
 	for _, name := range mapKeywords {
 		members := object(source[name])
 		converted := make(map[string]any, len(members))
-		for key, member := range members {
+		for _, key := range slices.Sorted(maps.Keys(members)) {
 			at := place + "/" + name + "/" + escape(key)
 			if name == "patternProperties" && isPattern(key) != "" {
 				d.remark(at, isPattern(key)+" and is left out")
 				continue
 			}
-			converted[key] = s.convert(d, member, at, level)
+			converted[key] = s.convert(d, members[key], at, level)
 		}
 		if len(converted) > 0 {
 			out[name] = converted
