@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -78,6 +79,9 @@ way or the command line is wrong.`,
 	return cmd
 }
 
+// maxImportTime is some hundred times what the largest known descriptions take.
+const maxImportTime = 5 * time.Minute
+
 func importOpenAPI(ctx context.Context, c console, spec string, f importFlags) error {
 	if f.dir == "" {
 		return errors.New("-o is missing: the directory to write to")
@@ -86,7 +90,9 @@ func importOpenAPI(ctx context.Context, c console, spec string, f importFlags) e
 	if err != nil {
 		return err
 	}
-	result, err := openapi.Import(data, f.Options)
+	ctx, cancel := context.WithTimeoutCause(ctx, maxImportTime, fmt.Errorf("it takes longer than %v", maxImportTime))
+	defer cancel()
+	result, err := openapi.Import(ctx, data, f.Options)
 	if err != nil {
 		return fmt.Errorf("%s: %w", spec, err)
 	}

@@ -29,9 +29,7 @@ func (b *builder) requestBody() error {
 	}
 	why := fmt.Sprintf("is %s, which can't be sent", cut(strings.Join(slices.Sorted(maps.Keys(content)), " or "), 200))
 	if write != nil {
-		m := media{kind: kind, source: object(content[kind]), place: at + "/content/" + escape(kind), required: required}
-		m.note = strings.TrimSpace(text(source["description"]))
-		why = write(b, &m)
+		why = write(b, &media{kind, object(content[kind]), at + "/content/" + escape(kind), required, note(source["description"])})
 	}
 	switch {
 	case why == "":
@@ -102,7 +100,7 @@ func isTextual(kind string) bool {
 // addBody makes the property for a body and returns the expression for it.
 func (b *builder) addBody(m *media, converted map[string]any) string {
 	if m.note != "" && converted["description"] == nil {
-		converted["description"] = cut(m.note, maxNote)
+		converted["description"] = m.note
 	}
 	name := b.property(bodyName, "request", converted, m.required)
 	b.give(name, b.im.doc.exampleOf(m.source), m.source["schema"])
@@ -136,12 +134,12 @@ func (b *builder) textBody(m *media) string {
 func (b *builder) formBody(m *media) string {
 	schema := m.source["schema"]
 	properties, closed := b.im.doc.members(schema, m.place+"/schema")
-	if resolved := b.resolved(schema); len(properties) == 0 && resolved["additionalProperties"] == false {
-		return "" // an empty form
-	} else if len(properties) == 0 {
+	switch {
+	case len(properties) == 0 && b.resolved(schema)["additionalProperties"] == false:
+		return "" // there is nothing to send
+	case len(properties) == 0:
 		return "is a form without any named field"
-	}
-	if !closed {
+	case !closed:
 		b.remark(m.place, "of the form only the named fields are sent")
 	}
 	b.encoding = "form-urlencoded"
@@ -234,10 +232,9 @@ func (b *builder) resolved(schema any) map[string]any {
 // fileSchema is what a multipart form takes for a file, or for an array of files.
 func (b *builder) fileSchema(schema any) any {
 	s := b.resolved(schema)
-	note := cut(strings.TrimSpace(text(s["description"])), maxNote)
 	file := map[string]any{
 		"type": "object", "required": []any{"filename"}, "additionalProperties": false,
-		"description": join(note, "A file: its name, and its bytes as base64 or as a data: URL."),
+		"description": join(note(s["description"]), "A file: its name, and its bytes as base64 or as a data: URL."),
 		"properties": map[string]any{
 			"filename": map[string]any{"type": "string"}, "contentType": map[string]any{"type": "string"},
 			"base64": map[string]any{"type": "string"}, "dataUrl": map[string]any{"type": "string"},

@@ -123,9 +123,42 @@ func cut(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	runes := []rune(s)
-	if len(runes) <= n {
-		return s
+	end, count := 0, 0
+	for i := range s {
+		if count == n-1 {
+			end = i
+		}
+		if count++; count > n {
+			return strings.TrimSpace(s[:end]) + "…"
+		}
 	}
-	return strings.TrimSpace(string(runes[:n-1])) + "…"
+	return s
+}
+
+// short reports whether v is there and takes at most so many bytes of JSON, about;
+// it looks no further.
+func short(v any, most int) bool { return v != nil && most-length(v, most) >= 0 }
+
+// length is about how many bytes v takes as JSON, or any number over most.
+func length(v any, most int) int {
+	n := 2
+	switch v := v.(type) {
+	case string:
+		n += len(v)
+	case []any:
+		for _, element := range v {
+			if n += length(element, most-n) + 1; n > most {
+				break
+			}
+		}
+	case map[string]any:
+		for name, member := range v {
+			if n += len(name) + length(member, most-n) + 4; n > most {
+				break
+			}
+		}
+	default:
+		n += 6
+	}
+	return n
 }

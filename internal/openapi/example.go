@@ -62,7 +62,7 @@ func (b *builder) give(property string, v, schema any) {
 			v = values[0]
 		}
 	}
-	if v != nil {
+	if short(v, maxExample) {
 		b.given[property] = v
 	}
 }
@@ -110,7 +110,7 @@ func (b *builder) answer() (v any, status int, ok bool) {
 		}
 		content := object(object(value)["content"])
 		for _, kind := range slices.Sorted(maps.Keys(content)) {
-			if v := b.im.doc.exampleOf(object(content[kind])); v != nil && isJSON(kind) && fitsExample(v) {
+			if v := b.im.doc.exampleOf(object(content[kind])); isJSON(kind) && short(v, maxExample) {
 				status, _ = strconv.Atoi(code)
 				if status == 200 {
 					status = 0 // the default
@@ -120,9 +120,4 @@ func (b *builder) answer() (v any, status int, ok bool) {
 		}
 	}
 	return nil, 0, false
-}
-
-func fitsExample(v any) bool {
-	written, err := strictjson.Marshal(v)
-	return err == nil && len(written) <= maxExample
 }

@@ -42,12 +42,12 @@ func FuzzImport(f *testing.F) {
 		if len(spec) > 16<<10 {
 			t.Skip("small is fast, and the limits have their own test")
 		}
-		result, err := openapi.Import([]byte(spec), openapi.Options{Server: "https://api.example.com"})
+		result, err := openapi.Import(t.Context(), []byte(spec), openapi.Options{Server: "https://api.example.com"})
 		if err != nil {
 			require.NotContains(t, err.Error(), "runtime error")
 			return
 		}
-		again, err := openapi.Import([]byte(spec), openapi.Options{Server: "https://api.example.com"})
+		again, err := openapi.Import(t.Context(), []byte(spec), openapi.Options{Server: "https://api.example.com"})
 		require.NoError(t, err)
 		require.Equal(t, result, again, "the order of a map shows")
 		secrets := map[string]bool{}

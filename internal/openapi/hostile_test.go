@@ -1,6 +1,8 @@
 package openapi_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -44,11 +46,11 @@ func TestBombs(t *testing.T) {
 		for i := range 30 {
 			fmt.Fprintf(&b, "a%d: &a%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 10), ", "))
 		}
-		_, err := openapi.Import([]byte(b.String()), openapi.Options{})
+		_, err := openapi.Import(t.Context(), []byte(b.String()), openapi.Options{})
 		require.ErrorContains(t, err, "aliases multiply its size")
 	})
 	t.Run("an alias of itself", func(t *testing.T) {
-		_, err := openapi.Import([]byte("openapi: 3.0.0\npaths: &a {b: *a}"), openapi.Options{})
+		_, err := openapi.Import(t.Context(), []byte("openapi: 3.0.0\npaths: &a {b: *a}"), openapi.Options{})
 		require.Error(t, err)
 	})
 	t.Run("depth", func(t *testing.T) {
@@ -57,7 +59,7 @@ func TestBombs(t *testing.T) {
 			"openapi: " + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000),
 			`{"openapi":"3.0.0","paths":` + strings.Repeat(`{"a":`, 1_001) + "1" + strings.Repeat("}", 1_002),
 		} {
-			_, err := openapi.Import([]byte(spec), openapi.Options{})
+			_, err := openapi.Import(t.Context(), []byte(spec), openapi.Options{})
 			require.Error(t, err)
 		}
 	})
@@ -80,8 +82,18 @@ func TestBombs(t *testing.T) {
 		require.Len(t, result.Tools, 1)
 	})
 	t.Run("size", func(t *testing.T) {
-		_, err := openapi.Import(make([]byte, openapi.MaxBytes+1), openapi.Options{})
+		_, err := openapi.Import(t.Context(), make([]byte, openapi.MaxBytes+1), openapi.Options{})
 		require.ErrorContains(t, err, "more than 64 MiB")
+	})
+	t.Run("an operation's path", func(t *testing.T) {
+		result := open(t, `{"openapi":"3.0.0","paths":{"/`+strings.Repeat("{a}", 2000)+`":{"get":{}}}}`, example)
+		require.Equal(t, "its path has more than 4096 bytes", result.LeftOut[0].Text)
+	})
+	t.Run("a context that has ended", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errors.New("too late"))
+		_, err := openapi.Import(ctx, []byte("{openapi: 3.0.0, paths: {/: {get: {}}}}"), example)
+		require.EqualError(t, err, "too late")
 	})
 	t.Run("operations", func(t *testing.T) {
 		var b strings.Builder
@@ -91,7 +103,7 @@ func TestBombs(t *testing.T) {
 		}
 		b.WriteString("}}")
 		start := time.Now()
-		_, err := openapi.Import([]byte(b.String()), example)
+		_, err := openapi.Import(t.Context(), []byte(b.String()), example)
 		require.ErrorContains(t, err, "more than 20000 operations")
 		require.Less(t, time.Since(start), time.Minute)
 	})

@@ -24,7 +24,7 @@ var example = openapi.Options{Server: "https://api.example.com"}
 // open imports a description.
 func open(t *testing.T, spec string, opts openapi.Options) *openapi.Result {
 	t.Helper()
-	result, err := openapi.Import([]byte(spec), opts)
+	result, err := openapi.Import(t.Context(), []byte(spec), opts)
 	require.NoError(t, err)
 	return result
 }
@@ -142,7 +142,7 @@ func TestServers(t *testing.T) {
 		require.NoError(t, json.Unmarshal(parse(t, result.Tools[0]).ExecutionConfig, &cfg))
 		require.Equal(t, tc.want, cfg.URL)
 	}
-	_, err := openapi.Import([]byte("{openapi: 3.0.0}"), openapi.Options{Server: "api.example.com"})
+	_, err := openapi.Import(t.Context(), []byte("{openapi: 3.0.0}"), openapi.Options{Server: "api.example.com"})
 	require.ErrorContains(t, err, "not a URL")
 }
 
@@ -198,12 +198,16 @@ func TestLeftOut(t *testing.T) {
 		{`{parameters: [{name: a, in: body, required: true}]}`, "/parameters/0", `its body parameter "a", which is required, stands in "body", which isn't known`},
 		{`{parameters: [{name: a, in: query, required: true, style: form, schema: {type: object}}]}`, "/parameters/0", `its query parameter "a", which is required, is an object of any properties, and a tool has to name those that it sends`},
 		{`{parameters: [{name: a, in: query, required: true, schema: {type: array, items: {type: object}}}]}`, "/parameters/0", `its query parameter "a", which is required, is an array of arrays or objects, for which OpenAPI has no way of writing`},
-		{`{parameters: [{name: a, in: query, required: true, schema: {type: [object, string]}}]}`, "/parameters/0", `its query parameter "a", which is required, may be an object or not, and only one of them could be written`},
+		{`{parameters: [{name: a, in: query, required: true, schema: {allOf: [{type: [object, string]}]}}]}`, "/parameters/0", `its query parameter "a", which is required, may be an object or not, and only one of them could be written`},
 		{`{parameters: [{name: "a b", in: header, required: true}]}`, "/parameters/0", `its header parameter "a b", which is required, has a name that a header can't have`},
 		{`{requestBody: {$ref: "file:///etc/passwd"}}`, "/requestBody", "its body refers to another document, which is never read: put what it refers to into this one (file:///etc/passwd)"},
 		{`{requestBody: {required: true, content: {image/png: {}, application/pdf: {}}}}`, "/requestBody", "its body, which is required, is application/pdf or image/png, which can't be sent"},
 		{`{requestBody: {required: true, content: {multipart/form-data: {schema: {type: object}}}}}`, "/requestBody", "its body, which is required, is a form without any named field"},
 		{`{security: [{a: []}]}`, "/security", `its security scheme "a" isn't described`},
+		{`{parameters: [{name: a, in: query, required: true, explode: false, schema: {allOf: [{type: [array, string]}]}}]}`, "/parameters/0", `its query parameter "a", which is required, may be an array or not, and only one of them could be written`},
+		{`{parameters: [{name: a, in: header, required: true, schema: {allOf: [{type: [array, string]}]}}]}`, "/parameters/0", `its header parameter "a", which is required, may be of several types, each of which is written differently`},
+		{`{parameters: [{name: a, in: query, required: true, style: simple, schema: {type: array}}]}`, "/parameters/0", `its query parameter "a", which is required, has style "simple", which a query doesn't have`},
+		{`{parameters: [` + strings.Repeat("{name: a, in: query}, ", 1001) + `]}`, "", "it has more than 1000 parameters"},
 		{`[]`, "", "the operation is not an object"},
 	} {
 		result := open(t, "openapi: 3.1.0\npaths: {/x: {post: "+tc.operation+"}}", example)
@@ -228,6 +232,8 @@ func TestRemarks(t *testing.T) {
 		{`{parameters: [{name: a, in: query, schema: {type: object}}]}`, `the query parameter "a" is left out: it is an object of any properties, and a tool has to name those that it sends`},
 		{`{parameters: [{name: a, in: query, schema: {properties: {b: {}}, additionalProperties: true}}]}`, `of the query parameter "a" only the named properties are sent`},
 		{`{parameters: [{name: a, in: query, style: deepObject, schema: {properties: {b: {}, c: {type: object}}}}]}`, `the property "c" of the query parameter "a" is left out: it is an object of any properties`},
+		{`{parameters: [{name: a, in: query, style: deepObject, schema: {properties: {b: {}, c: {type: array, items: {type: object}}}}}]}`, `the property "c" of the query parameter "a" is left out: it is an array of arrays or objects, for which OpenAPI has no way of writing`},
+		{`{parameters: [{name: a, in: query, schema: {type: [object, string]}}]}`, `the query parameter "a" is taken not as an object, though the API takes more`},
 		{`{parameters: [{name: b, in: query}, {name: a, in: query, schema: {properties: {b: {}}}}]}`, `two parameters give "b" of the query: only one of them is sent`},
 		{`{parameters: [{name: Authorization, in: header, required: true}]}`, `the header parameter "Authorization" is left out: it is for security schemes to set, as OpenAPI says`},
 		{`{parameters: [{name: host, in: header, required: true}]}`, `the header parameter "host" is left out: it is set by the connection`},
@@ -258,7 +264,7 @@ func TestUnreadable(t *testing.T) {
 		"openapi: 3.0.0\nopenapi: 3.0.1": `line 2: the key "openapi" stands twice`,
 		"? [a]\n: b":                     "not a text",
 	} {
-		_, err := openapi.Import([]byte(spec), openapi.Options{})
+		_, err := openapi.Import(t.Context(), []byte(spec), openapi.Options{})
 		require.ErrorContains(t, err, want, "%s", spec)
 	}
 }

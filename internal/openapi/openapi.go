@@ -10,6 +10,7 @@
 package openapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,8 +75,9 @@ type Secret struct {
 	Servers []string
 }
 
-// Import reads a description. Its error says why it can't be read at all.
-func Import(data []byte, opts Options) (result *Result, err error) {
+// Import reads a description. Its error says why it can't be read at all, or is
+// the context's: between operations it looks whether that has ended.
+func Import(ctx context.Context, data []byte, opts Options) (result *Result, err error) {
 	defer func() {
 		if v := recover(); v != nil { // a defect of ours or the YAML parser's
 			result, err = nil, fmt.Errorf("the description can't be read: %v", v)
@@ -97,9 +99,9 @@ func Import(data []byte, opts Options) (result *Result, err error) {
 	}
 	im := &importer{
 		doc: doc, opts: opts, include: patterns(opts.Include), schemas: newSchemas(doc),
-		names: taken{}, secrets: map[string]*Secret{}, result: &Result{},
+		names: taken{}, secrets: map[string]*Secret{}, result: &Result{}, said: map[Remark]bool{},
 	}
-	if err := im.run(); err != nil {
+	if err := im.run(ctx); err != nil {
 		return nil, err
 	}
 	return im.result, nil
@@ -151,7 +153,7 @@ type importer struct {
 // methods are the members of a path item that are operations, in our order.
 var methods = []string{"get", "head", "options", "query", "post", "put", "patch", "delete", "trace"}
 
-func (im *importer) run() error {
+func (im *importer) run(ctx context.Context) error {
 	if hooks := len(object(im.doc.root["webhooks"])); hooks > 0 {
 		im.remark(Remark{"", "#/webhooks", fmt.Sprintf("webhooks (%d) are not imported: they are requests that the API sends", hooks)})
 	}
@@ -160,33 +162,61 @@ func (im *importer) run() error {
 		if strings.HasPrefix(path, "x-") {
 			continue
 		}
-		place := "#/paths/" + escape(path)
-		value, at, err := im.doc.resolve(paths[path], place)
-		item, ok := value.(map[string]any)
-		if err == nil && !ok {
-			err = errors.New("is not an object")
-		}
-		if err != nil {
-			im.leaveOut(Remark{path, place, "the path's item " + err.Error()})
-			continue
-		}
-		for _, method := range methods {
-			if op, ok := item[method]; ok {
-				im.operation(path, method, item, op, at)
-			}
-		}
-		for _, method := range slices.Sorted(maps.Keys(object(item["additionalOperations"]))) {
-			im.operation(path, method, item, object(item["additionalOperations"])[method], at+"/additionalOperations")
-		}
-		if im.result.Operations > MaxOperations {
-			return fmt.Errorf("the description has more than %d operations", MaxOperations)
-		}
-		if im.schemas.budget < 0 {
-			return errors.New("the description's references multiply its size beyond what can be imported")
+		if err := im.pathItem(ctx, path, paths[path]); err != nil {
+			return err
 		}
 	}
 	im.finish()
 	return nil
+}
+
+// pathItem imports the operations of a path.
+func (im *importer) pathItem(ctx context.Context, path string, v any) error {
+	place := "#/paths/" + escape(path)
+	value, at, err := im.doc.resolve(v, place)
+	item, ok := value.(map[string]any)
+	if err == nil && !ok {
+		err = errors.New("is not an object")
+	}
+	if err != nil {
+		im.leaveOut(Remark{path, place, "the path's item " + err.Error()})
+		return nil
+	}
+	for _, o := range operations(item, at) {
+		im.operation(path, item, at, o)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case im.result.Operations > MaxOperations:
+			return fmt.Errorf("the description has more than %d operations", MaxOperations)
+		case im.schemas.budget < 0:
+			return errors.New("the description's references multiply its size beyond what can be imported")
+		}
+	}
+	return nil
+}
+
+// operation is one of a path item.
+type operation struct {
+	method string // as it stands there
+	source any
+	place  string
+}
+
+// operations are those of a path item, also the ones that OpenAPI 3.2 has for
+// methods of any name.
+func operations(item map[string]any, place string) []operation {
+	var all []operation
+	for _, method := range methods {
+		if source, ok := item[method]; ok {
+			all = append(all, operation{method, source, place + "/" + method})
+		}
+	}
+	others := object(item["additionalOperations"])
+	for _, method := range slices.Sorted(maps.Keys(others)) {
+		all = append(all, operation{method, others[method], place + "/additionalOperations/" + escape(method)})
+	}
+	return all
 }
 
 // finish sorts what was gathered.
@@ -199,23 +229,24 @@ func (im *importer) finish() {
 	}
 }
 
-// operation makes a tool of one operation, or notes why not.
-func (im *importer) operation(path, method string, item map[string]any, op any, at string) {
+// operation makes a tool of one operation, or notes why not. at is the place of
+// its path item.
+func (im *importer) operation(path string, item map[string]any, at string, o operation) {
 	im.result.Operations++
-	place := at + "/" + escape(method)
-	label := strings.ToUpper(method) + " " + path
-	operation, ok := op.(map[string]any)
+	method := strings.ToUpper(o.method)
+	label, place := method+" "+path, o.place
+	source, ok := o.source.(map[string]any)
 	if !ok {
 		im.leaveOut(Remark{label, place, "the operation is not an object"})
 		return
 	}
-	name := toolName(text(operation["operationId"]), method, path)
-	if !im.wanted(name, path, operation) {
+	name := toolName(text(source["operationId"]), o.method, path)
+	if !im.wanted(name, path, source) {
 		im.result.Skipped++
 		return
 	}
 	b := &builder{
-		im: im, label: label, place: place, itemPlace: at, path: path, method: strings.ToUpper(method), item: item, op: operation,
+		im: im, label: label, place: place, itemPlace: at, path: path, method: method, item: item, op: source,
 		properties: map[string]any{}, headers: map[string]any{}, query: map[string]any{},
 		root: &definition{}, servers: map[string]bool{}, given: map[string]any{},
 	}
@@ -229,7 +260,7 @@ func (im *importer) operation(path, method string, item map[string]any, op any, 
 		return
 	}
 	definition.Name = im.uniqueName(name)
-	for _, r := range append(b.remarks, b.root.remarks...) {
+	for _, r := range b.remarks {
 		im.remark(r)
 	}
 	im.note(b.secrets)
@@ -251,9 +282,6 @@ func (im *importer) leaveOut(r Remark) { im.result.LeftOut = append(im.result.Le
 // remark notes something once, also where many operations share its place.
 func (im *importer) remark(r Remark) {
 	key := Remark{"", r.Place, r.Text}
-	if im.said == nil {
-		im.said = map[Remark]bool{}
-	}
 	if !im.said[key] {
 		im.said[key] = true
 		im.result.Remarks = append(im.result.Remarks, r)

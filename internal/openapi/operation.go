@@ -1,7 +1,6 @@
 package openapi
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -197,21 +196,13 @@ func (b *builder) parameterSchema() (parameters, error) {
 	b.im.schemas.settle()
 	b.root.schema = p.Properties
 	b.root.measure()
-	layers, err := b.layers()
-	if err != nil {
-		return p, err
+	layers := b.layers()
+	kept := fitting(b.root, layers)
+	if kept < 0 {
+		return p, &leftOut{b.place, fmt.Sprintf("its parameters' schema has %d KiB and %d parts, which is more than a tool may have (%d KiB, %d)",
+			b.root.bytes>>10, b.root.parts, maxSchemaBytes>>10, maxSchemaParts)}
 	}
-	kept := len(layers)
-	for !b.fits(layers, kept) {
-		if kept--; kept < 0 {
-			return p, &leftOut{b.place, fmt.Sprintf("its parameters' schema has %d KiB and %d parts, which is more than a tool may have (%d KiB, %d)",
-				b.root.bytes>>10, b.root.parts, maxSchemaBytes>>10, maxSchemaParts)}
-		}
-	}
-	for depth, layer := range layers {
-		if depth > kept {
-			break
-		}
+	for depth, layer := range layers[:min(len(layers), kept+1)] {
 		for _, d := range layer {
 			if p.Defs == nil {
 				p.Defs = map[string]any{}
@@ -221,14 +212,12 @@ func (b *builder) parameterSchema() (parameters, error) {
 				continue
 			}
 			p.Defs[d.name] = d.schema
-			for _, r := range d.remarks {
-				r.Operation = b.label
-				b.remarks = append(b.remarks, r)
-			}
+			b.remarks = append(b.remarks, d.remarks...)
 		}
 	}
-	for i := range b.root.remarks {
-		b.root.remarks[i].Operation = b.label
+	b.remarks = append(b.remarks, b.root.remarks...)
+	for i := range b.remarks {
+		b.remarks[i].Operation = b.label
 	}
 	if kept < len(layers) {
 		b.remark(b.place, fmt.Sprintf("the parameters' schema is too large for a tool: what is behind more references in a row than %d is left open", kept))
@@ -237,30 +226,29 @@ func (b *builder) parameterSchema() (parameters, error) {
 }
 
 // layers are the definitions that the properties reach, by how many references
-// it takes.
-func (b *builder) layers() ([][]*definition, error) {
+// it takes: all of them, or as many as make the schema too large.
+func (b *builder) layers() [][]*definition {
 	var layers [][]*definition
 	seen := map[*definition]bool{}
-	for next := b.root.refs; len(next) > 0; {
-		var layer []*definition
-		var further []*definition
+	bytes := 0
+	for next := b.root.refs; len(next) > 0 && bytes <= maxSchemaBytes; {
+		var layer, further []*definition
 		for _, d := range next {
 			if seen[d] {
 				continue
 			}
 			seen[d] = true
+			bytes += d.bytes
 			layer = append(layer, d)
 			further = append(further, d.refs...)
 		}
-		if b.im.schemas.budget -= len(next); b.im.schemas.budget < 0 {
-			return nil, errors.New("the description is too large")
-		}
+		b.im.schemas.budget -= len(next)
 		if len(layer) > 0 {
 			layers = append(layers, layer)
 		}
 		next = further
 	}
-	return layers, nil
+	return layers
 }
 
 // stub stands for a definition that is left open.
@@ -275,19 +263,20 @@ func (d *definition) stub() map[string]any {
 // stubBytes is about what a stub takes.
 const stubBytes = 120
 
-// fits reports whether the schema is small enough with so many layers, and stubs
-// for the next.
-func (b *builder) fits(layers [][]*definition, kept int) bool {
-	bytes, count := b.root.bytes, b.root.parts
-	for depth, layer := range layers {
+// fitting is how many layers fit into a schema, with stubs for the next one; -1
+// where the properties alone don't.
+func fitting(root *definition, layers [][]*definition) int {
+	bytes, count, most := root.bytes, root.parts, -1
+	for depth, layer := range append(layers, nil) {
+		stubs, full, parts := 0, 0, 0
 		for _, d := range layer {
-			switch {
-			case depth < kept:
-				bytes, count = bytes+d.bytes, count+d.parts
-			case depth == kept:
-				bytes, count = bytes+stubBytes+len(d.name), count+1
-			}
+			stubs += stubBytes + len(d.name)
+			full, parts = full+d.bytes, parts+d.parts
 		}
+		if bytes+stubs <= maxSchemaBytes && count+len(layer) <= maxSchemaParts {
+			most = depth
+		}
+		bytes, count = bytes+full, count+parts
 	}
-	return bytes <= maxSchemaBytes && count <= maxSchemaParts
+	return most
 }

@@ -74,6 +74,13 @@ func (b *builder) without(p *param, why string) error {
 	return nil
 }
 
+// maxParameters bounds the parameters of an operation, and maxPath the bytes of its
+// path.
+const (
+	maxParameters = 1000
+	maxPath       = 4 << 10
+)
+
 // gather reads the parameters of the path's item and of the operation, which
 // win, in the order in which they are added.
 func (b *builder) gather() ([]*param, error) {
@@ -82,6 +89,9 @@ func (b *builder) gather() ([]*param, error) {
 		values []any
 		place  string
 	}{{list(b.item["parameters"]), b.itemPlace}, {list(b.op["parameters"]), b.place}} {
+		if len(from.values) > maxParameters {
+			return nil, &leftOut{from.place, fmt.Sprintf("it has more than %d parameters", maxParameters)}
+		}
 		for i, v := range from.values {
 			place := from.place + "/parameters/" + strconv.Itoa(i)
 			value, at, err := b.im.doc.resolve(v, place)
@@ -99,12 +109,12 @@ func (b *builder) gather() ([]*param, error) {
 			all = append(all, p)
 		}
 	}
-	slices.SortStableFunc(all, func(p, q *param) int { return places[p.in] - places[q.in] })
+	slices.SortStableFunc(all, func(p, q *param) int { return order[p.in] - order[q.in] })
 	return all, nil
 }
 
-// places are where parameters stand, in the order in which they get their names.
-var places = map[string]int{"path": 1, "query": 2, "querystring": 3, "header": 4, "cookie": 5}
+// order is that of the places of parameters, in which they get their names.
+var order = map[string]int{"path": 1, "query": 2, "querystring": 3, "header": 4, "cookie": 5}
 
 // parameter reads one parameter.
 func (d *document) parameter(source map[string]any, place string) *param {
@@ -140,13 +150,13 @@ func (d *document) parameter(source map[string]any, place string) *param {
 // is the parameter's, or the part of it that can be sent.
 func (b *builder) add(p *param, schema any, at string) string {
 	converted := b.schema(schema, at)
-	if note := strings.TrimSpace(text(p.source["description"])); note != "" {
-		converted["description"] = cut(join(note, defaultNote(object(schema))), maxNote)
+	if note := note(p.source["description"]); note != "" {
+		converted["description"] = join(note, defaultNote(object(schema)))
 	}
 	if p.source["deprecated"] == true {
 		converted["deprecated"] = true
 	}
-	if short := shown(p.example); short && converted["examples"] == nil {
+	if short(p.example, maxShown) && converted["examples"] == nil {
 		converted["examples"] = []any{p.example}
 	}
 	name := b.property(p.name, p.in, converted, p.required && !keepDefault(converted, object(schema)["default"]))
@@ -160,6 +170,9 @@ var bracesEscaper = strings.NewReplacer("{", "%7B", "}", "%7D")
 // pathParameters returns the path with an expression for each of its braces. What
 // follows a # only tells operations apart.
 func (b *builder) pathParameters(all []*param) (string, error) {
+	if len(b.path) > maxPath {
+		return "", &leftOut{b.place, fmt.Sprintf("its path has more than %d bytes", maxPath)}
+	}
 	var out strings.Builder
 	used := map[string]string{}
 	for rest := b.path; rest != ""; {
@@ -294,22 +307,22 @@ func delimiters(p *param) (between, within, why string) {
 // drop out.
 func (b *builder) writtenObject(p *param, schema any, at, between, within string) (expression, why string) {
 	properties, closed := b.im.doc.members(schema, at)
-	fields := map[string]string{}
+	var sent []member
 	for _, m := range properties {
 		if form := b.im.doc.shapeOf(m.schema); !form.object && !form.array {
-			fields[m.name] = reach("", m.name)
+			sent = append(sent, m)
 		}
 	}
-	if len(fields) == 0 {
+	if len(sent) == 0 {
 		return "", "is an object without named properties, and a tool has to name what it sends"
 	}
-	if !closed || len(fields) < len(properties) {
+	if !closed || len(sent) < len(properties) {
 		b.remark(p.place, fmt.Sprintf("of the %s parameter %q only the named properties are sent that are no arrays or objects", p.in, p.name))
 	}
-	of := b.add(p, b.onlyNamed(properties, fields), at)
-	parts := make([]string, 0, len(fields))
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		parts = append(parts, quote(name+within)+" + string("+of+fields[name]+")")
+	of := b.add(p, objectOf(sent), at)
+	parts := make([]string, len(sent))
+	for i, m := range sent {
+		parts[i] = quote(m.name+within) + " + string(" + reach(of, m.name) + ")"
 	}
 	return "join([" + strings.Join(parts, ", ") + "], " + quote(between) + ")", ""
 }

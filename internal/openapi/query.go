@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // queryParameter adds a parameter of the query; what it returns is why it can't.
@@ -25,14 +24,13 @@ func (b *builder) queryParameter(p *param) string {
 		if !some {
 			return "may be an object or not, and only one of them could be written"
 		}
-		form := "not as an object"
+		taken := "not as an object"
 		if deep {
-			form = "as an object only"
+			taken = "as an object only"
 		}
-		b.remark(p.place, fmt.Sprintf("the query parameter %q is taken %s, though the API takes more", p.name, form))
-		schema, at = narrowed, place
+		b.remark(p.place, fmt.Sprintf("the query parameter %q is taken %s, though the API takes more", p.name, taken))
+		schema, at, form = narrowed, place, b.im.doc.shapeOf(narrowed)
 	}
-	form = b.im.doc.shapeOf(schema)
 	if form.object && !deep && !p.explode {
 		value, why := b.written(&param{name: p.name, in: p.in, place: p.place, source: p.source, schema: schema, at: at,
 			required: p.required, style: p.style, example: p.example})
@@ -55,14 +53,10 @@ func (b *builder) queryParameter(p *param) string {
 var separators = map[string]string{"form": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
 
 func (b *builder) queryArray(p *param, schema any, at string, form shape) string {
-	resolved, _, err := b.im.doc.resolve(schema, at)
-	if err == nil {
-		if items := b.im.doc.shapeOf(object(resolved)["items"]); items.object || items.array {
-			return "is an array of arrays or objects, for which OpenAPI has no way of writing"
-		}
-	}
 	separator, known := separators[p.style]
 	switch {
+	case b.nested(schema):
+		return "is an array of arrays or objects, for which OpenAPI has no way of writing"
 	case p.style == "deepObject":
 		b.query[p.name+"[]"] = placeholder(b.add(p, schema, at))
 		return ""
@@ -71,11 +65,21 @@ func (b *builder) queryArray(p *param, schema any, at string, form shape) string
 	case p.explode:
 		b.query[p.name] = placeholder(b.add(p, schema, at))
 		return ""
-	case form.scalar:
-		schema, at, _ = b.im.doc.narrow(schema, at, func(s shape) bool { return s.array })
+	case form.scalar: // one value is an array of one
+		narrowed, place, some := b.im.doc.narrow(schema, at, func(s shape) bool { return s.array })
+		if !some {
+			return "may be an array or not, and only one of them could be written"
+		}
+		schema, at = narrowed, place
 	}
 	b.query[p.name] = placeholder("join(" + b.add(p, schema, at) + ", " + quote(separator) + ")")
 	return ""
+}
+
+// nested reports whether an array holds arrays or objects.
+func (b *builder) nested(array any) bool {
+	items := b.im.doc.shapeOf(b.resolved(array)["items"])
+	return items.object || items.array
 }
 
 // queryObject writes an object's properties, which have to be known.
@@ -91,6 +95,7 @@ func (b *builder) queryObject(p *param, schema any, at string) string {
 		b.remark(p.place, fmt.Sprintf("of the query parameter %q only the named properties are sent", p.name))
 	}
 	fields := map[string]string{}
+	var sent []member
 	for _, m := range properties {
 		name := m.name
 		if p.style == "deepObject" {
@@ -98,12 +103,14 @@ func (b *builder) queryObject(p *param, schema any, at string) string {
 		}
 		if why := b.deepField(fields, name, m.name, m.schema, p.style == "deepObject", 0); why != "" {
 			b.remark(m.place, fmt.Sprintf("the property %q of the query parameter %q is left out: it %s", m.name, p.name, why))
+			continue
 		}
+		sent = append(sent, m)
 	}
-	if len(fields) == 0 {
+	if len(sent) == 0 {
 		return "has no property that a query could hold"
 	}
-	of := b.add(p, b.onlyNamed(properties, fields), at)
+	of := b.add(p, objectOf(sent), at)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if b.query[name] != nil {
 			b.remark(p.place, fmt.Sprintf("two parameters give %q of the query: only one of them is sent", name))
@@ -139,6 +146,8 @@ func (b *builder) deepField(fields map[string]string, name, key string, schema a
 		return ""
 	case form.object:
 		return "is an object within an object, for which OpenAPI has no way of writing"
+	case form.array && b.nested(schema):
+		return "is an array of arrays or objects, for which OpenAPI has no way of writing"
 	case form.array && deep:
 		name += "[]"
 	}
@@ -146,26 +155,18 @@ func (b *builder) deepField(fields map[string]string, name, key string, schema a
 	return ""
 }
 
-// onlyNamed is the schema of an object of which some properties are sent: the
-// others are left out of it, so that none is taken and lost.
-func (b *builder) onlyNamed(properties []member, fields map[string]string) any {
-	named := map[string]any{}
+// objectOf is the schema of an object of which these properties are sent, so that
+// no others are taken and lost.
+func objectOf(sent []member) any {
+	properties := make(map[string]any, len(sent))
 	var required []any
-	for _, m := range properties {
-		used := false
-		for _, access := range fields {
-			own := reach("", m.name)
-			used = used || access == own || strings.HasPrefix(access, own+".") || strings.HasPrefix(access, own+"[")
-		}
-		if !used {
-			continue
-		}
-		named[m.name] = m.schema
+	for _, m := range sent {
+		properties[m.name] = m.schema
 		if m.required {
 			required = append(required, m.name)
 		}
 	}
-	object := map[string]any{"type": "object", "properties": named, "additionalProperties": false}
+	object := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
 	if len(required) > 0 {
 		object["required"] = required
 	}

@@ -38,7 +38,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 // send imports the one operation of a description and runs its tool.
 func send(t *testing.T, server, spec, input string) string {
 	t.Helper()
-	result, err := openapi.Import([]byte(spec), openapi.Options{Server: server})
+	result, err := openapi.Import(t.Context(), []byte(spec), openapi.Options{Server: server})
 	require.NoError(t, err)
 	require.Empty(t, result.LeftOut)
 	require.Len(t, result.Tools, 1)
@@ -92,6 +92,7 @@ func TestParameterStyles(t *testing.T) {
 		{"path array", "path", "", array, list, "GET /x/blue%2Cblack"},
 		{"path object", "path", "", object, color, "GET /x/g%2C200%2Cr%2C100"},
 		{"path object exploded", "path", "explode: true", object, color, "GET /x/g%3D200%2Cr%3D100"},
+		{"path text or array", "path", "", `{oneOf: [` + str + `, ` + array + `]}`, a, "GET /x/blue"},
 		{"label", "path", "style: label", str, a, "GET /x/.blue"},
 		{"label array", "path", "style: label, explode: true", array, list, "GET /x/.blue.black"},
 		{"matrix", "path", "style: matrix", str, a, "GET /x/;p=blue"},
@@ -114,6 +115,9 @@ func TestParameterStyles(t *testing.T) {
 			`{"p":{"a":{"b-c":"d"}}}`, "GET /x?p%5Ba%5D%5Bb-c%5D=d"},
 		{"deep array", "query", "style: deepObject", array, list, "GET /x?p%5B%5D=blue&p%5B%5D=black"},
 		{"deep or number", "query", "style: deepObject", `{anyOf: [{type: integer}, ` + object + `]}`, color, "GET /x?p%5Bg%5D=200&p%5Br%5D=100"},
+
+		{"array or text", "query", "explode: false", `{type: [array, string]}`, list, "GET /x?p=blue%2Cblack"},
+		{"array or text exploded", "query", "", `{type: [array, string]}`, a, "GET /x?p=blue"},
 
 		{"header", "header", "", str, a, "GET /x\nX-A: blue"},
 		{"header array", "header", "", array, list, "GET /x\nX-A: blue,black"},

@@ -261,38 +261,35 @@ const (
 // the API applies it where a value is missing, while one that a tool sent would,
 // in a PATCH, overwrite what the caller didn't mean to touch.
 func annotate(source, out map[string]any) {
-	if note := join(strings.TrimSpace(text(source["description"])), defaultNote(source)); note != "" {
-		out["description"] = cut(note, maxNote)
+	if note := join(note(source["description"]), defaultNote(source)); note != "" {
+		out["description"] = note
 	}
 	examples := list(source["examples"])
 	if example, set := source["example"]; set {
 		examples = []any{example}
 	}
-	var short []any
+	var kept []any
 	for _, example := range examples {
-		if shown(example) && len(short) < 3 {
-			short = append(short, example)
+		if short(example, maxShown) && len(kept) < 3 {
+			kept = append(kept, example)
 		}
 	}
-	if len(short) > 0 {
-		out["examples"] = short
+	if len(kept) > 0 {
+		out["examples"] = kept
 	}
 }
 
-// defaultNote tells a schema's default; "" where there is none.
+// defaultNote tells a schema's default; "" where there is none or a long one.
 func defaultNote(source map[string]any) string {
 	v := source["default"]
-	if !shown(v) {
+	if !short(v, maxShown) {
 		return ""
 	}
-	written, _ := strictjson.Marshal(v) // shown did
-	return "Default: " + string(written) + "."
-}
-
-// shown reports whether an example or default is there and short enough.
-func shown(v any) bool {
 	written, err := strictjson.Marshal(v)
-	return v != nil && err == nil && len(written) <= maxShown
+	if err != nil {
+		return ""
+	}
+	return "Default: " + string(written) + "."
 }
 
 // keepDefault makes the default of a parameter that the API requires one that
@@ -312,6 +309,9 @@ func keepDefault(converted map[string]any, v any) bool {
 	converted["default"] = v
 	return true
 }
+
+// note is a description as it is kept.
+func note(v any) string { return cut(strings.TrimSpace(text(v)), maxNote) }
 
 // join puts a sentence after a text.
 func join(text, sentence string) string {

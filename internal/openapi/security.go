@@ -11,6 +11,13 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
+// maxAlternatives bounds how many alternatives, of servers and of security, are
+// looked at, and maxSchemes the schemes of one.
+const (
+	maxAlternatives = 20
+	maxSchemes      = 10
+)
+
 // security sets what authenticates the operation: the first alternative that can
 // be expressed, and none only where that is all.
 func (b *builder) security(base string) error {
@@ -19,7 +26,7 @@ func (b *builder) security(base string) error {
 		alternatives, place = list(own), b.place+"/security"
 	}
 	why, anonymous := "", len(alternatives) == 0
-	for _, alternative := range alternatives {
+	for _, alternative := range alternatives[:min(len(alternatives), maxAlternatives)] {
 		schemes := object(alternative)
 		if len(schemes) == 0 {
 			anonymous = true
@@ -67,6 +74,9 @@ func (c *credentials) use() {
 
 // all adds the schemes; what it returns is why it can't.
 func (c *credentials) all(schemes map[string]any) string {
+	if len(schemes) > maxSchemes {
+		return fmt.Sprintf("it needs more than %d security schemes at once", maxSchemes)
+	}
 	for _, name := range slices.Sorted(maps.Keys(schemes)) {
 		components := object(c.b.im.doc.root["components"])
 		place := "#/components/securitySchemes/" + escape(name)

@@ -25,7 +25,7 @@ func (b *builder) server() (string, error) {
 		return "", &leftOut{b.place, "the description names no server: give one with --server https://…"}
 	}
 	why := ""
-	for i, server := range servers {
+	for i, server := range servers[:min(len(servers), maxAlternatives)] {
 		address := expand(text(object(server)["url"]), object(object(server)["variables"]))
 		u, err := url.Parse(address)
 		switch {

@@ -38,15 +38,7 @@ func (d *document) shape(v any, visits *int) shape {
 	}
 	var known shape
 	for _, kind := range kinds {
-		switch kind {
-		case "object":
-			known.object = true
-		case "array":
-			known.array = true
-		case "null":
-		default:
-			known.scalar = true
-		}
+		known = known.or(shapeOfType(kind))
 	}
 	if known != (shape{}) {
 		return known
@@ -73,14 +65,35 @@ func (d *document) shape(v any, visits *int) shape {
 	return known
 }
 
-// narrow takes the branches of anyOf or oneOf whose shape fits, where some do and
-// some don't.
+func shapeOfType(kind any) shape {
+	switch kind {
+	case "object":
+		return shape{object: true}
+	case "array":
+		return shape{array: true}
+	case "null":
+		return shape{}
+	}
+	return shape{scalar: true}
+}
+
+// narrow takes of several types, or of the branches of anyOf or oneOf, those whose
+// shape fits, where some do and some don't.
 func (d *document) narrow(v any, place string, fits func(shape) bool) (any, string, bool) {
 	resolved, at, err := d.resolve(v, place)
 	if err != nil {
 		return v, place, false
 	}
 	source := object(resolved)
+	if kinds := list(source["type"]); len(kinds) > 0 {
+		kept := slices.DeleteFunc(slices.Clone(kinds), func(kind any) bool { return !fits(shapeOfType(kind)) })
+		if len(kept) == 0 || len(kept) == len(kinds) {
+			return v, place, false
+		}
+		narrowed := maps.Clone(source)
+		narrowed["type"] = kept
+		return narrowed, at, true
+	}
 	for _, name := range []string{"anyOf", "oneOf"} {
 		branches := list(source[name])
 		var kept []any
