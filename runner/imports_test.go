@@ -21,7 +21,8 @@ func TestImports(t *testing.T) {
 		{"sandbox", module + `/(httptool|llmtool|runner)|` + heavy},
 		{"httptool", module + `/(sandbox|llmtool|runner)|` + heavy},
 		{"llmtool", module + `/(sandbox|httptool|runner)|` + heavy},
-		{"runner", module + `/(cmd|internal/(service|example))|` + heavy},
+		{"runner", module + `/(cmd|internal/(service|example|openapi))|go\.yaml\.in/|` + heavy},
+		{"internal/openapi", module + `/(cmd|runner|sandbox|httptool|llmtool|internal/(service|example))|` + heavy},
 		{"internal/service", module + `/cmd|spf13/|stretchr/`},
 	} {
 		t.Run(tc.pkg, func(t *testing.T) {
