@@ -241,38 +241,39 @@ func pathPrefix(p *param) string {
 // written adds a parameter that is written as one text and returns its
 // expression.
 func (b *builder) written(p *param) (expression, why string) {
-	form := b.im.doc.shapeOf(p.schema)
-	schema, at := p.schema, p.at
-	// Of a value that may be this or that, take what is written most simply.
-	for _, simpler := range []struct {
-		applies bool
-		fits    func(shape) bool
-	}{
-		{form.object && (form.array || form.scalar), func(s shape) bool { return !s.object }},
-		{form.array && form.scalar, func(s shape) bool { return !s.array }},
-	} {
-		if !simpler.applies || p.json {
-			continue
-		}
-		narrowed, place, some := b.im.doc.narrow(schema, at, simpler.fits)
-		if !some {
-			return "", "may be of several types, each of which is written differently"
-		}
-		schema, at, form = narrowed, place, b.im.doc.shapeOf(narrowed)
-	}
 	if p.json {
-		return "json(" + b.add(p, schema, at) + ")", ""
+		return "json(" + b.add(p, p.schema, p.at) + ")", ""
+	}
+	schema, at, form := b.simplest(p)
+	if form.several() {
+		return "", "may be of several types, each of which is written differently"
+	}
+	if !form.object && !form.array {
+		return b.add(p, schema, at), ""
 	}
 	between, within, why := delimiters(p)
 	switch {
-	case !form.object && !form.array:
-		return b.add(p, schema, at), ""
 	case why != "":
 		return "", why
 	case form.array:
 		return "join(" + b.add(p, schema, at) + ", " + quote(between) + ")", ""
 	}
 	return b.writtenObject(p, schema, at, between, within)
+}
+
+// simplest takes of a parameter that may be this or that what is written most
+// simply: no object, and no array, where something else will do.
+func (b *builder) simplest(p *param) (schema any, at string, form shape) {
+	schema, at, form = p.schema, p.at, b.im.doc.shapeOf(p.schema)
+	if form.several() && form.object {
+		schema, at, _ = b.im.doc.narrow(schema, at, func(s shape) bool { return !s.object })
+		form = b.im.doc.shapeOf(schema)
+	}
+	if form.several() && form.array {
+		schema, at, _ = b.im.doc.narrow(schema, at, func(s shape) bool { return !s.array })
+		form = b.im.doc.shapeOf(schema)
+	}
+	return schema, at, form
 }
 
 // delimiters are what stands between the elements of an array or the properties

@@ -231,17 +231,19 @@ func (s *schemas) convertProperties(d *definition, source map[string]any, place 
 	}
 	converted := make(map[string]any, len(members))
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if s.readOnly(members[name]) {
-			if required, ok := out["required"].([]any); ok {
-				out["required"] = slices.DeleteFunc(slices.Clone(required), func(v any) bool { return v == name })
-			}
-			continue
+		if !s.readOnly(members[name]) {
+			converted[name] = s.convert(d, members[name], place+"/properties/"+escape(name), level)
 		}
-		converted[name] = s.convert(d, members[name], place+"/properties/"+escape(name), level)
 	}
 	out["properties"] = converted
-	if required, ok := out["required"].([]any); ok && len(required) == 0 {
-		delete(out, "required")
+	required := slices.DeleteFunc(slices.Clone(list(out["required"])), func(name any) bool {
+		_, described := members[text(name)]
+		_, kept := converted[text(name)]
+		return described && !kept
+	})
+	delete(out, "required")
+	if len(required) > 0 {
+		out["required"] = required
 	}
 }
 

@@ -14,6 +14,9 @@ func (s shape) or(t shape) shape {
 	return shape{s.scalar || t.scalar, s.array || t.array, s.object || t.object}
 }
 
+// several reports whether values are written in more than one way.
+func (s shape) several() bool { return s.object && (s.array || s.scalar) || s.array && s.scalar }
+
 // maxShapes bounds the schemas that one look at a shape may visit.
 const maxShapes = 200
 
