@@ -263,3 +263,34 @@ func TestTextIsNoExpression(t *testing.T) {
 		requestBody: {content: {"text/{{env.HOME}}": {}}}}}}}`, `{"b":"c","{{env.HOME}}":1,"body":"x","env.HOME":"d"}`)
 	require.Equal(t, "POST /a%7Bd%7D/c?%7B%7Benv.HOME%7D%7D=1\nContent-Type: text/{{env.HOME}}\n\nx", got)
 }
+
+// Objects and arrays of objects in a form get bracketed names.
+func TestNestedForm(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(echo))
+	defer server.Close()
+	got := send(t, server.URL, `{openapi: 3.0.0, paths: {/x: {post: {requestBody: {content: {application/x-www-form-urlencoded: {
+		schema: {properties: {card: {type: object}, items: {type: array, items: {type: object}}}}, encoding: {card: {style: deepObject}, items: {style: deepObject}}}}}}}}}`,
+		`{"body":{"card":{"number":"4","exp":{"m":1}},"items":[{"price":"p"},{"price":"r"}]}}`)
+	require.Equal(t, "POST /x\nContent-Type: application/x-www-form-urlencoded\n\n"+
+		"card%5Bexp%5D%5Bm%5D=1&card%5Bnumber%5D=4&items%5B0%5D%5Bprice%5D=p&items%5B1%5D%5Bprice%5D=r", got)
+}
+
+// Files go with their names, types and bytes.
+func TestFileParts(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseMultipartForm(1 << 20)
+		w.Header().Set("Content-Type", "text/plain")
+		for _, name := range []string{"f", "g"} {
+			for _, header := range r.MultipartForm.File[name] {
+				file, _ := header.Open()
+				data, _ := io.ReadAll(file)
+				fmt.Fprintf(w, "%s %s %s %s\n", name, header.Filename, header.Header.Get("Content-Type"), data)
+			}
+		}
+	}))
+	defer server.Close()
+	got := send(t, server.URL, `{openapi: 3.0.0, paths: {/x: {post: {requestBody: {content: {multipart/form-data: {schema: {properties: {
+		f: {type: string, format: binary}, g: {type: array, items: {type: string, format: binary}}}}}}}}}}}`,
+		`{"body":{"f":{"filename":"a.txt","contentType":"text/plain","base64":"aGk="},"g":[{"filename":"b.png","dataUrl":"data:image/png;base64,aGk="}]}}`)
+	require.Equal(t, "f a.txt text/plain hi\ng b.png image/png hi\n", got)
+}
