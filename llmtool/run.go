@@ -304,6 +304,10 @@ func (r *run) judge(p *provider, a *Reply, in Request) *errclass.Error {
 		e := errclass.Newf(errclass.InvalidResponse, errclass.Truncated, "the answer was cut at maxTokens (%d)", r.tool.maxTokens)
 		e.Origin, e.Retryable, e.Hint = errclass.OriginTool, false, "Raise maxTokens, or ask for a shorter answer."
 		return e
+	case a.Finish == "insufficient_system_resource": // DeepSeek
+		return errclass.Newf(errclass.LLMError, errclass.Overloaded, "provider %s broke the answer off: %s", p.id, a.Finish)
+	case a.Finish == "abort": // SGLang
+		return errclass.Newf(errclass.LLMError, errclass.ServerError, "provider %s broke the answer off: %s", p.id, a.Finish)
 	case a.CalledTool && strings.TrimSpace(a.Text) == "":
 		return errclass.New(errclass.LLMError, errclass.Empty, "the model called a tool, which it wasn't given, and answered nothing")
 	case strings.TrimSpace(a.Text) == "":
