@@ -36,7 +36,7 @@ type exchange struct {
 	phase  atomic.Int32 // a dial may go on after the request has ended
 	status int          // zero: no response
 	header http.Header
-	body   []byte  // all of a success, at most maxErrorBytes of a failure, the start of a stream
+	body   []byte  // all of a success, at most maxErrorBytes of a failure, none of a stream
 	err    error   // why there is no response, or why its body ends early
 	stream *stream // nil unless the answer is wanted as one
 }

@@ -15,10 +15,6 @@ import (
 // What comes before it, the model's thinking, may take as long as a request.
 const streamIdle = 30 * time.Second
 
-// maxStreamStart is what is kept of a stream's start: enough to tell what else it
-// is. Hundreds of streams run at once.
-const maxStreamStart = 4 << 10
-
 // stream is one request whose answer is wanted as a stream. It bounds each wait
 // for more of it instead of the whole: a long answer that comes steadily is no
 // timeout. And it knows what was seen on the way.
@@ -27,10 +23,9 @@ type stream struct {
 	timer  *time.Timer
 	waited time.Duration // since there was a chunk, as far as it was spent on waiting
 
-	came  bool // the provider did stream
-	begun bool // there was a chunk
-	done  bool // "[DONE]", with which OpenAI and its imitators end
-	told  said // the first error that a chunk told of
+	came bool // the provider did stream
+	done bool // "[DONE]", with which OpenAI and its imitators end
+	told said // the first error that a chunk told of
 }
 
 // newStream starts the first wait. A limit that passes ends the context.
@@ -82,7 +77,8 @@ func isEventStream(body *bufio.Reader) bool {
 	})
 }
 
-// streamBody passes a stream on as it comes and reads along.
+// streamBody passes a stream on as it comes and reads along. It keeps nothing: what
+// a stream says of a failure stands in one line.
 type streamBody struct {
 	from  *bufio.Reader
 	under io.Closer
@@ -124,9 +120,6 @@ func (b *streamBody) Read(p []byte) (int, error) {
 	s.timer.Stop()
 	s.waited += time.Since(start)
 	b.size += n
-	if kept := len(b.x.body); kept < maxStreamStart {
-		b.x.body = append(b.x.body, p[:min(n, maxStreamStart-kept)]...)
-	}
 	if b.scan(p[:n]) {
 		s.waited = 0
 	}
@@ -192,9 +185,8 @@ func (b *streamBody) judge(line []byte) {
 	case len(line) == 0:
 		b.wrong = false
 	case isData && string(data) == "[DONE]":
-		s.begun, s.done = true, true
+		s.done = true
 	case isData:
-		s.begun = true
 		s.told = readChunkError(data, b.wrong)
 	case line[0] == '{':
 		s.told = readChunkError(line, b.wrong)
