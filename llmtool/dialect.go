@@ -47,8 +47,10 @@ type Request struct {
 	MaxTokens   int
 	Format      Format
 	// Delta, where not nil, wants the answer as a stream and is called with each
-	// piece of its text as it comes, by the goroutine that called Chat. The Reply
-	// has the whole text all the same.
+	// piece of its text as it comes, by the goroutine that called Chat and that
+	// reads the body. The Reply has the whole text all the same, and with an error
+	// what of it and of the usage has come. Where the provider doesn't stream, one
+	// piece is the whole.
 	Delta func(text string)
 }
 
@@ -72,9 +74,11 @@ func (r Request) texts() []string {
 
 // Reply is what a provider answered.
 type Reply struct {
-	Text       string
-	Refusal    string // the model's words in place of an answer
-	Finish     string // why the answer ends: one of the constants, or what the provider says
+	Text    string
+	Refusal string // the model's words in place of an answer
+	// Finish is why the answer ends: one of the constants, or what the provider
+	// says. A stream without it, and without OpenAI's "[DONE]", was cut off.
+	Finish     string
 	CalledTool bool
 	Model      string // who answered, as the provider names it
 	Usage      Tokens

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"testing"
 
@@ -18,7 +19,13 @@ import (
 	"github.com/almyty-inc/toolrun/llmtool"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(providerProcess) != "" {
+		serveStreams()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const apiKey = "zz9-Plural.Z-Alpha+42/Q=="
 

@@ -39,7 +39,9 @@ type Provider struct {
 	// that carry a secret must.
 	Headers map[string]string `json:"headers,omitempty"`
 	// Timeout of one request, in milliseconds, at most an hour. Defaults to 60000.
-	// A tool's own counts where it is shorter.
+	// A tool's own counts where it is shorter. Of a request whose answer is
+	// streamed it bounds each wait for more; once there is text, no wait may be
+	// longer than 30 s.
 	Timeout int `json:"timeout,omitempty"`
 	// Pricing by model, for [Usage.EstimatedCost].
 	Pricing map[string]Price `json:"pricing,omitempty"`
