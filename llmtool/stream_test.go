@@ -163,30 +163,6 @@ func TestStreamFailures(t *testing.T) {
 	}
 }
 
-// All that holds without a stream holds with one.
-func TestWireWithStream(t *testing.T) {
-	t.Parallel()
-	for _, c := range wireCases {
-		if c.json {
-			continue
-		}
-		up := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			for pair := range strings.SplitSeq(c.headers, "; ") {
-				if name, value, ok := strings.Cut(pair, ": "); ok {
-					w.Header().Set(name, value)
-				}
-			}
-			w.WriteHeader(c.status)
-			_, _ = io.WriteString(w, c.body)
-		})
-		cfg := llmtool.Config{PromptTemplate: "Say hello. Say hello. Say hello."}
-		_, _, e := streamed(t, t.Context(), cfg, clients(t, provider(up.URL)))
-		require.NotNil(t, e, c.name)
-		require.Equal(t, c.reason, e.Reason, c.name)
-		require.Equal(t, c.detail, e.Detail, c.name)
-	}
-}
-
 func TestStreamConnectionFaults(t *testing.T) {
 	t.Parallel()
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"

@@ -51,32 +51,46 @@ func (c wireCase) clients(t testing.TB, baseURL string) *llmtool.Clients {
 	return made
 }
 
-// TestWire serves each recorded answer to the real client of its provider.
+// TestWire serves each recorded answer to the real client of its provider. What is
+// no stream is also answered where one was asked for, and fails in the same way.
 func TestWire(t *testing.T) {
 	t.Parallel()
 	cases := wireCases(t)
-	require.Greater(t, len(cases), 200)
+	require.Greater(t, len(cases), 250)
 	for _, c := range cases {
-		t.Run(c.file+"/"+c.name, func(t *testing.T) {
-			t.Parallel()
-			url := c.response.serve(t)
-			start := time.Now()
-			answer, err := letterTool(t, c.mode).Run(t.Context(), c.clients(t, url), llmtool.Input{Parameters: map[string]any{"letter": letter}})
-			require.Less(t, time.Since(start), 10*time.Second)
-			require.Error(t, err)
-			require.NotNil(t, answer)
-			require.Nil(t, answer.Value)
-			e := errclass.Classify(err)
-			require.Equal(t, c.message, e.Detail)
-			require.Equal(t, []any{c.class, c.reason}, []any{e.Class, e.Reason})
-			require.Equal(t, []any{c.retryable, c.wait}, []any{e.Retryable, e.RetryAfter})
-			require.Equal(t, errclass.Upstream{
-				Provider: "main", Host: strings.TrimPrefix(url, "http://"),
-				Status: c.response.status(t), Code: c.code, RequestID: c.request,
-			}, e.Upstream)
-			requireNothingPrivate(t, e)
-		})
+		for _, asked := range []string{"whole", "stream"} {
+			if asked == "whole" && c.response.chunked() {
+				continue
+			}
+			t.Run(c.file+"/"+c.name+"/"+asked, func(t *testing.T) {
+				t.Parallel()
+				c.run(t, asked == "stream")
+			})
+		}
 	}
+}
+
+func (c wireCase) run(t *testing.T, asStream bool) {
+	url := c.response.serve(t)
+	in := llmtool.Input{Parameters: map[string]any{"letter": letter}}
+	if asStream {
+		in.Delta = func(string) {}
+	}
+	start := time.Now()
+	answer, err := letterTool(t, c.mode).Run(t.Context(), c.clients(t, url), in)
+	require.Less(t, time.Since(start), 10*time.Second)
+	require.Error(t, err)
+	require.NotNil(t, answer)
+	require.Nil(t, answer.Value)
+	e := errclass.Classify(err)
+	require.Equal(t, c.message, e.Detail)
+	require.Equal(t, []any{c.class, c.reason}, []any{e.Class, e.Reason})
+	require.Equal(t, []any{c.retryable, c.wait}, []any{e.Retryable, e.RetryAfter})
+	require.Equal(t, errclass.Upstream{
+		Provider: "main", Host: strings.TrimPrefix(url, "http://"),
+		Status: c.response.status(t), Code: c.code, RequestID: c.request,
+	}, e.Upstream)
+	requireNothingPrivate(t, e)
 }
 
 // requireNothingPrivate looks through all that a caller can get to see.

@@ -25,6 +25,10 @@ import (
 // the lines reason, message (whole), class (llm_error by default), retry (no, yes,
 // or yes after a wait), code and request (the provider's words for the failure and
 // the request; none by default). mode is that of the tool: text by default.
+//
+// A body whose headers say "Transfer-Encoding: chunked" is a stream: the answer is
+// then wanted as one, and each event is a chunk. "ends: cut" leaves the last, empty
+// chunk out.
 type wireCase struct {
 	file, name       string
 	kind, key, model string // the provider's
@@ -42,15 +46,30 @@ type wireCase struct {
 type wireResponse struct {
 	head string // status line and headers
 	body string
+	cut  bool
 }
+
+// chunked reports whether the body is a stream.
+func (r wireResponse) chunked() bool { return strings.Contains(r.head, "\nTransfer-Encoding: chunked") }
 
 // write sends the response. It states the body's length where the headers don't.
 func (r wireResponse) write(w io.Writer) {
-	head := strings.ReplaceAll(r.head, "\n", "\r\n")
-	if !strings.Contains(r.head, "\nContent-Length: ") {
-		head += fmt.Sprintf("\r\nContent-Length: %d", len(r.body))
+	head, body := strings.ReplaceAll(r.head, "\n", "\r\n"), r.body
+	switch {
+	case r.chunked():
+		body = ""
+		for event := range strings.SplitAfterSeq(r.body+"\n", "\n\n") {
+			if event != "" {
+				body += fmt.Sprintf("%x\r\n%s\r\n", len(event), event)
+			}
+		}
+		if !r.cut {
+			body += "0\r\n\r\n"
+		}
+	case !strings.Contains(r.head, "\nContent-Length: "):
+		head += fmt.Sprintf("\r\nContent-Length: %d", len(body))
 	}
-	_, _ = io.WriteString(w, head+"\r\nConnection: close\r\n\r\n"+r.body)
+	_, _ = io.WriteString(w, head+"\r\nConnection: close\r\n\r\n"+body)
 }
 
 // status is the response's.
@@ -125,6 +144,9 @@ func (c *wireCase) set(t testing.TB, line string) {
 			c.wait, err = time.ParseDuration(wait)
 			require.NoError(t, err)
 		}
+	case "ends":
+		require.Equal(t, "cut", value)
+		c.response.cut = true
 	case "message":
 		c.message = value
 	case "code":
