@@ -145,7 +145,7 @@ func (t *Tool) prompt(in Input) (Request, error) {
 	}
 	return Request{
 		System:      strings.TrimSpace(system + "\n\n" + t.format.instruction()),
-		Messages:    []Message{{RoleUser, user}},
+		Messages:    []Message{{Role: RoleUser, Text: user}},
 		Temperature: t.temperature, MaxTokens: t.maxTokens, Format: t.format,
 	}, nil
 }
@@ -179,7 +179,8 @@ func (r *run) ask(ctx context.Context, c *Clients, in Input, id string, fallback
 		return value, nil
 	}
 	turn.Delta = nil
-	turn.Messages = append(slices.Clone(prompt.Messages), Message{RoleAssistant, answer.Text}, Message{RoleUser, complaint(faults)})
+	turn.Messages = append(slices.Clone(prompt.Messages),
+		Message{Role: RoleAssistant, Text: answer.Text}, Message{Role: RoleUser, Text: complaint(faults)})
 	if answer, err = r.turn(ctx, p, turn); err != nil {
 		return nil, err
 	}
@@ -337,6 +338,8 @@ func (r *run) judge(p *provider, a *Reply, in Request) *errclass.Error {
 		return errclass.Newf(errclass.LLMError, errclass.Overloaded, "provider %s broke the answer off: %s", p.id, a.Finish)
 	case a.Finish == "abort": // SGLang
 		return errclass.Newf(errclass.LLMError, errclass.ServerError, "provider %s broke the answer off: %s", p.id, a.Finish)
+	case a.Finish == FinishContext:
+		return errclass.New(errclass.LLMError, errclass.ContextLength, "the prompt left too little of the model's context window for the answer")
 	case a.CalledTool && strings.TrimSpace(a.Text) == "":
 		return errclass.New(errclass.LLMError, errclass.Empty, "the model called a tool, which it wasn't given, and answered nothing")
 	case strings.TrimSpace(a.Text) == "":

@@ -38,8 +38,7 @@ func (p *provider) settle(ctx context.Context, x *exchange, reply *Reply, err er
 	case err != nil:
 		return nil, p.unreadable(x, err, r)
 	case x.streamed() && reply.Finish == "" && !x.stream.done:
-		return reply, p.blame(errclass.Newf(errclass.InvalidResponse, errclass.Truncated,
-			"the stream of provider %s ended before its answer was complete", p.id), x)
+		return reply, p.blame(p.incomplete(), x)
 	case reply.Finish == FinishError:
 		return reply, classify(x, readChoiceError(x.body), p, r.texts())
 	case reply.Text == "" && reply.Refusal == "":
@@ -92,8 +91,16 @@ func (p *provider) unreadable(x *exchange, err error, r Request) *errclass.Error
 	return p.blame(e.WithCause(err), x)
 }
 
+// incomplete is the failure of a stream that ends too early.
+func (p *provider) incomplete() *errclass.Error {
+	return errclass.Newf(errclass.InvalidResponse, errclass.Truncated, "the stream of provider %s ended before its answer was complete", p.id)
+}
+
 // garbled classifies a stream that the client can't read.
 func (p *provider) garbled(x *exchange, err error) *errclass.Error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return p.blame(p.incomplete().WithCause(err), x)
+	}
 	e := errclass.Newf(errclass.InvalidResponse, errclass.NotJSON, "a chunk in the stream of provider %s isn't valid JSON", p.id)
 	if _, mistyped := errors.AsType[*json.UnmarshalTypeError](err); mistyped {
 		e = errclass.Newf(errclass.InvalidResponse, errclass.NoData, "a chunk in the stream of provider %s isn't one of a chat completion", p.id)

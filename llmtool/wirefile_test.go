@@ -58,7 +58,7 @@ func (r wireResponse) write(w io.Writer) {
 	switch {
 	case r.chunked():
 		body = ""
-		for event := range strings.SplitAfterSeq(r.body+"\n", "\n\n") {
+		for event := range strings.SplitAfterSeq(r.body+"\n\n", "\n\n") {
 			if event != "" {
 				body += fmt.Sprintf("%x\r\n%s\r\n", len(event), event)
 			}

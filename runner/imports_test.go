@@ -15,12 +15,16 @@ const module = "github.com/almyty-inc/toolrun"
 
 // Who may import whom, and what may never enter an embedder's binary.
 func TestImports(t *testing.T) {
-	const heavy = `spf13/|stretchr/|nats-io/|prometheus/|go\.opentelemetry\.io/otel/sdk|go-chi/|anthropic-sdk-go|google\.golang\.org/genai`
+	const (
+		foreign = `spf13/|stretchr/|nats-io/|prometheus/|go\.opentelemetry\.io/otel/sdk|go-chi/`
+		heavy   = foreign + `|anthropic-sdk-go|google\.golang\.org/genai|` + module + `/llmtool/(anthropic|google)`
+	)
 	for _, tc := range []struct{ pkg, never string }{
 		{"errclass", module + `/|` + heavy},
 		{"sandbox", module + `/(httptool|llmtool|runner)|` + heavy},
 		{"httptool", module + `/(sandbox|llmtool|runner)|` + heavy},
 		{"llmtool", module + `/(sandbox|httptool|runner)|` + heavy},
+		{"llmtool/anthropic", module + `/(sandbox|httptool|runner)|google\.golang\.org/|aws/|` + foreign},
 		{"runner", module + `/(cmd|internal/(service|example))|` + heavy},
 		{"internal/service", module + `/cmd|spf13/|stretchr/`},
 	} {
