@@ -31,8 +31,8 @@ var ids = regexp.MustCompile(
 // key by its value, others by their shape.
 func (p *provider) mask(text string) string {
 	text = p.secrets.String(text)
-	text = p.keyParts(text)
 	text = secrets.ReplaceAllStringFunc(text, maskWord)
+	text = p.keyParts(text)
 	text = ids.ReplaceAllStringFunc(text, func(id string) string {
 		m := ids.FindStringSubmatch(id)
 		if m[1] != "" {
@@ -50,7 +50,10 @@ var shortened = regexp.MustCompile(`[A-Za-z0-9_\-+/=]*(?:\.{3}|…)[A-Za-z0-9_\-
 // endOfKey finds the end of a key that a message only speaks of.
 var endOfKey = regexp.MustCompile(`(?i)(\bending (?:in|with) ["'` + "`" + `]?)([A-Za-z0-9_\-]{3,8})\b`)
 
-// keyParts removes what shows the beginning and the end of the provider's own key.
+// keyWord finds words as long as the part of a key that is worth hiding.
+var keyWord = regexp.MustCompile(`[A-Za-z0-9_\-+/=]{6,}`)
+
+// keyParts removes what shows the beginning or the end of the provider's own key.
 func (p *provider) keyParts(text string) string {
 	if p.apiKey == "" {
 		return text
@@ -61,7 +64,13 @@ func (p *provider) keyParts(text string) string {
 		}
 		return word
 	})
-	return endOfKey.ReplaceAllString(text, "${1}"+redact.Marker)
+	text = endOfKey.ReplaceAllString(text, "${1}"+redact.Marker)
+	return keyWord.ReplaceAllStringFunc(text, func(word string) string {
+		if strings.HasPrefix(p.apiKey, word) || strings.HasSuffix(p.apiKey, word) {
+			return redact.Marker
+		}
+		return word
+	})
 }
 
 // maskWord spares words that only look like a key: "key-value", "user-defined".
