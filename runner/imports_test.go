@@ -25,6 +25,7 @@ func TestImports(t *testing.T) {
 		{"httptool", module + `/(sandbox|llmtool|runner)|` + heavy},
 		{"llmtool", module + `/(sandbox|httptool|runner)|` + heavy},
 		{"llmtool/anthropic", module + `/(sandbox|httptool|runner)|google\.golang\.org/|aws/|` + foreign},
+		{"llmtool/google", module + `/(sandbox|httptool|runner)|anthropic-sdk-go|` + foreign},
 		{"runner", module + `/(cmd|internal/(service|example))|` + heavy},
 		{"internal/service", module + `/cmd|spf13/|stretchr/`},
 	} {

@@ -11,11 +11,12 @@ import (
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/llmtool"
 	"github.com/almyty-inc/toolrun/llmtool/anthropic"
+	"github.com/almyty-inc/toolrun/llmtool/google"
 	"github.com/almyty-inc/toolrun/runner"
 )
 
 // dialects are the APIs of providers besides OpenAI's and what imitates it.
-var dialects = []llmtool.Dialect{anthropic.Dialect()}
+var dialects = []llmtool.Dialect{anthropic.Dialect(), google.Dialect()}
 
 // loadProviders reads the LLM providers: those of the file that the flag names,
 // or else of each providers.yaml beside paths. Those without faults come also
