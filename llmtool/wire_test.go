@@ -12,6 +12,7 @@ import (
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/llmtool"
 	"github.com/almyty-inc/toolrun/llmtool/anthropic"
+	"github.com/almyty-inc/toolrun/llmtool/google"
 )
 
 // letter is what the tool of the wire cases works on. Providers echo it, and it
@@ -23,6 +24,9 @@ const letter = "Ada Lovelace of 12 St James's Square got 429, rate limit exceede
 var private = []string{
 	"Lovelace", "St James", "AbCdEf", "9d50ef40", "1b4f0e98", "01hqabcdef", "123456789012", "88dc28d0", "AbC123456", "wxyz", "PluralAlpha",
 }
+
+// dialects are all that there are beside this package's.
+var dialects = []llmtool.Dialect{anthropic.Dialect(), google.Dialect()}
 
 // letterTool is the one tool of all wire cases.
 func letterTool(t testing.TB, mode string) *llmtool.Tool {
@@ -40,11 +44,8 @@ func (c wireCase) clients(t testing.TB, baseURL string) *llmtool.Clients {
 	if c.key != "" {
 		p.APIKey = "{{env.API_KEY}}"
 	}
-	made, faults := llmtool.NewClients([]llmtool.Provider{p}, map[string]string{"API_KEY": c.key}, nil, transport(t), anthropic.Dialect())
+	made, faults := llmtool.NewClients([]llmtool.Provider{p}, map[string]string{"API_KEY": c.key}, nil, transport(t), dialects...)
 	if len(faults) > 0 && strings.Contains(faults[0].Message, "not supported by this build") {
-		if c.kind == "google" {
-			t.Skip(faults[0].Message)
-		}
 		c.kind = "custom"
 		return c.clients(t, baseURL)
 	}
