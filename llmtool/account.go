@@ -86,7 +86,9 @@ func (p *provider) with(values *expression.Scope) *provider {
 	own := *p
 	own.account = p.open(values)
 	door := &wire{door: p.door, header: own.header}
-	client, err := p.dialect.Connect(Account{BaseURL: p.baseURL, APIKey: own.apiKey, HTTP: door.httpClient()})
+	client, err := p.dialect.Connect(Account{
+		BaseURL: p.baseURL, APIKey: own.apiKey, APIVersion: p.version, HTTP: door.httpClient(),
+	})
 	if own.client = client; err != nil && own.missing == nil {
 		e := errclass.Newf(errclass.ConfigurationError, errclass.BadDefinition, "provider %s can't be used as it is configured", p.id).WithCause(err)
 		e.Upstream.Provider = p.id

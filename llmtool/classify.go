@@ -18,11 +18,12 @@ func classify(x *exchange, s said, p *provider, prompt []string) *errclass.Error
 	if (status < 400 || status > 599) && s.status != 0 {
 		status = s.status
 	}
+	s.message = p.own(s.message, prompt) // what it repeats of the request says nothing of the failure
 	class, reason := errclass.LLMError, reasonOf(status, s)
 	if reason == errclass.NotJSON {
 		class = errclass.InvalidResponse
 	}
-	e := errclass.New(class, reason, p.detail(x.status, s.message, prompt))
+	e := errclass.New(class, reason, p.detail(x.status, s.message))
 	e.Upstream = errclass.Upstream{
 		Host: p.host, Provider: p.id, Status: x.status,
 		Code: p.mask(errclass.OneLine(s.code, 100)), RequestID: requestID(x.header),
@@ -62,20 +63,22 @@ func refine(e *errclass.Error, x *exchange, s said) {
 // reasonOf finds the reason: exact codes, structured details, words where the
 // status allows them, then the status itself.
 func reasonOf(status int, s said) errclass.Reason {
+	words := spoken(s.message)
 	for _, code := range s.codes {
-		if reason, ok := byCode[code]; ok {
+		switch reason, ok := byCode[code]; {
+		case ok:
 			return reason
-		}
-	}
-	for _, code := range s.codes {
-		if code == "resource_exhausted" {
+		case code == "resource_exhausted":
 			return exhausted(s)
+		case code == "rate_limit_error" && spent.MatchString(words):
+			return errclass.Quota // Anthropic's limit of a month
+		case code == "rate_limit_error":
+			return errclass.RateLimit
 		}
 	}
 	if s.details.moderated {
 		return errclass.ContentFilter
 	}
-	words := spoken(s.message)
 	for _, rule := range byWords {
 		if slices.Contains(rule.statuses, status) && rule.words.MatchString(words) {
 			return rule.reason
@@ -94,17 +97,17 @@ func exhausted(s said) errclass.Reason {
 }
 
 // byCode maps what providers write as code or type, in lower case. Generic words
-// are missing on purpose: OpenAI's invalid_request_error and server_error, for two,
-// come with all kinds of statuses.
+// are missing on purpose: OpenAI's invalid_request_error and Groq's
+// internal_server_error, for two, come with all kinds of statuses.
 var byCode = invert(map[errclass.Reason][]string{
 	errclass.Quota: {
 		"insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
 		"project_spend_limit_exceeded", "billing_hard_limit_reached", "billing_not_active", "billing_error",
 		"insufficient_credits", "insufficient_balance", "insufficient_user_quota", "exceeded_current_quota_error",
-		"quota_exceeded", "payment_required", "usage_limit_reached",
+		"quota_exceeded", "payment_required", "usage_limit_reached", "budget_exceeded", "credit_limit", "blocked_api_access",
 	},
 	errclass.RateLimit: {
-		"rate_limit_exceeded", "rate_limit_error", "rate_limited", "rate_limit_reached_error", "too_many_requests",
+		"rate_limit_exceeded", "rate_limited", "rate_limit_reached_error", "model_rate_limit", "too_many_requests",
 		"toomanyrequests", "slow_down", "throttling",
 	},
 	errclass.Auth: {
@@ -115,6 +118,7 @@ var byCode = invert(map[errclass.Reason][]string{
 	errclass.Permission: {
 		"permission_error", "permission_denied", "permissiondenied", "access_denied", "forbidden", "insufficient_permissions",
 		"unsupported_country_region_territory", "ip_not_authorized", "model_terms_required", "organization_restricted",
+		"missing_scope", "service_disabled", "key_model_access_denied", "team_model_access_denied",
 	},
 	errclass.ContextLength: {
 		"context_length_exceeded", "context_window_exceeded", "model_context_window_exceeded", "exceed_context_size_error",
@@ -134,13 +138,12 @@ var byCode = invert(map[errclass.Reason][]string{
 		"model_not_available", "model_decommissioned", "model_deprecated", "model_not_active",
 	},
 	errclass.ServerError: {
-		"internal_error", "internal_server_error", "internalservererror", "internal", "bad_gateway", "gateway_timeout",
-		"request_timeout", "timeout_error", "deadline_exceeded",
+		"bad_gateway", "gateway_timeout", "request_timeout", "timeout_error", "deadline_exceeded",
 	},
 	errclass.BadRequest: {
 		"unsupported_parameter", "unsupported_value", "invalid_value", "invalid_type", "unknown_parameter",
 		"missing_required_parameter", "integer_below_min_value", "integer_above_max_value", "decimal_above_max_value",
-		"invalid_json_schema", "failed_precondition", "out_of_range",
+		"invalid_json_schema", "out_of_range",
 	},
 	errclass.NotJSON: {"json_validate_failed"}, // Groq: the model's own failure in JSON mode
 	errclass.Empty:   {"tool_use_failed"},      // Groq: the model called a tool that it wasn't given
@@ -156,6 +159,11 @@ func invert(byReason map[errclass.Reason][]string) map[string]errclass.Reason {
 	return codes
 }
 
+// spent are words for an allowance that no short wait renews.
+var spent = regexp.MustCompile(
+	`credit balance|(out of|insufficient|not enough|no|any|available) credits?\b|insufficient (balance|funds|quota)|exceeded your current quota|` +
+		`spend(ing)? limit|(daily|weekly|monthly) (usage )?limit|usage limits?\b|billing hard limit|call volume quota`)
+
 // byWords reads a provider's message, for the statuses that leave open what
 // happened. The first match counts.
 var byWords = []struct {
@@ -164,20 +172,21 @@ var byWords = []struct {
 	words    *regexp.Regexp
 }{
 	{errclass.ContextLength, []int{200, 400, 413, 422, 500}, regexp.MustCompile(
-		`context length|context window|context size|prompt is too long|input is too long|input is longer|too many (input )?tokens|` +
-			`maximum (input )?(number of )?tokens|reduce the length|tokens \+ +must be <=|input token count|exceeds the model'?s? max`)},
-	{errclass.Quota, []int{400, 403, 429, 503}, regexp.MustCompile(
-		`credit balance|(out of|insufficient|not enough|no|any|available) credits?\b|insufficient (balance|funds|quota)|exceeded your current quota|` +
-			`spend(ing)? limit|monthly (usage )?limit|usage limits?\b|billing hard limit`)},
+		`context ?(length|window|size|limit)|(prompt|input) is too long|prompt too long|input is longer|too many (input )?tokens|` +
+			`maximum (input )?(number of )?tokens|maximum (prompt|model) length|input tokens exceed|less than \d+ tokens|` +
+			`reduce the length|tokens \+ +must be <=|input token count|exceeds the model'?s? max`)},
+	{errclass.Quota, []int{400, 403, 429, 503}, spent},
 	{errclass.Auth, []int{400, 403}, regexp.MustCompile(
 		`(incorrect|invalid|missing|expired|unknown) api[ _-]?key|api[ _-]?key (is |was )?(not valid|not found|invalid|expired|missing|incorrect)|` +
 			`(incorrect|invalid|missing) (bearer token|credentials)`)},
 	{errclass.ContentFilter, []int{400, 403, 422}, regexp.MustCompile(
-		`content (management )?policy|content filter|usage polic|inappropriate content|(was|been|is|were) flagged|requires moderation|safety system|guardrail`)},
+		`content (management )?policy|content filter|content exists risk|usage (polic|guidelines)|inappropriate content|(was|been|is|were) flagged|requires moderation|safety system|guardrail`)},
 	{errclass.ModelNotFound, []int{400, 403, 404, 410, 422}, regexp.MustCompile(
 		`\bmodels?\b.*(does not exist|doesn't exist|not found|not exist|is not available|isn't available|is not supported|decommissioned|deprecated|not served)|` +
-			`(unknown|invalid|unsupported|no such|no) (model|deployment)\b|deployment .*(does not exist|not found)|not a valid model|model not`)},
-	{errclass.Overloaded, []int{429, 500, 502}, regexp.MustCompile(`overloaded|capacity (exceeded|limit)|at capacity|no capacity`)},
+			`(unknown|invalid|unsupported|no such|no) (model|deployment)\b|deployment .*(does not exist|not found)|not a (valid|chat) model|model not|` +
+			`no endpoints found for|^model: \S+$`)},
+	{errclass.Permission, []int{400}, regexp.MustCompile(`(user )?location is not supported`)},
+	{errclass.Overloaded, []int{429, 500, 502}, regexp.MustCompile(`overloaded|capacity (exceeded|limit)|(at|over|no) capacity|high demand`)},
 	{errclass.RateLimit, []int{403, 413, 503}, regexp.MustCompile(`rate limit (reached|exceeded)|too many requests|requests? rate`)},
 }
 
@@ -214,8 +223,5 @@ var quoted = regexp.MustCompile("`[^`]*`|\"[^\"]*\"|“[^”]*”|(^|[\\s(:=])'[
 // spoken is a message in lower case without what it quotes: quotes are echoes of
 // the request, and must not be taken for the provider's word.
 func spoken(message string) string {
-	if len(message) > 4096 {
-		message = message[:4096]
-	}
 	return strings.ToLower(quoted.ReplaceAllString(message, "$1$2"))
 }

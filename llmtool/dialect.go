@@ -14,14 +14,18 @@ type Dialect struct {
 	Type string
 	// BaseURL is that of a provider that names none; empty means it must.
 	BaseURL string
+	// APIVersion is that of a provider that names none; empty means that the API has
+	// no version beside the one in its base URL, and a provider must name none.
+	APIVersion string
 	// Connect makes a client for an account. It sends nothing.
 	Connect func(Account) (Client, error)
 }
 
 // Account is in whose name a client asks.
 type Account struct {
-	BaseURL string // without a slash at its end
-	APIKey  string // empty: none
+	BaseURL    string // without a slash at its end
+	APIKey     string // empty: none
+	APIVersion string // empty unless the [Dialect] has one
 	// HTTP is the client's only way to the network. It adds the provider's headers,
 	// follows no redirect, sets no timeout and records what comes back, from which
 	// failures are classified.
@@ -45,10 +49,14 @@ type Request struct {
 	Messages    []Message
 	Temperature float64
 	MaxTokens   int
+	Seed        *int     // nil: none; left out where the API knows none
+	Stop        []string // texts that end the answer and are no part of it, at most 4
 	Format      Format
 	// Delta, where not nil, wants the answer as a stream and is called with each
-	// piece of its text as it comes, by the goroutine that called Chat. The Reply
-	// has the whole text all the same.
+	// piece of its text as it comes, by the goroutine that called Chat and that
+	// reads the body. The Reply has the whole text all the same, and with an error
+	// what of it and of the usage has come. Where the provider doesn't stream, one
+	// piece is the whole.
 	Delta func(text string)
 }
 
@@ -59,7 +67,18 @@ const (
 )
 
 // Message is what the user or the model said.
-type Message struct{ Role, Text string }
+type Message struct {
+	Role, Text string
+	Images     []Image // only of the user
+}
+
+// Image is what a message shows: either a URL, which the provider fetches, or the
+// data itself.
+type Image struct {
+	URL       string
+	MediaType string // "image/png", of Data
+	Data      []byte
+}
 
 // texts is all that the request tells the model.
 func (r Request) texts() []string {
@@ -72,9 +91,11 @@ func (r Request) texts() []string {
 
 // Reply is what a provider answered.
 type Reply struct {
-	Text       string
-	Refusal    string // the model's words in place of an answer
-	Finish     string // why the answer ends: one of the constants, or what the provider says
+	Text    string
+	Refusal string // the model's words in place of an answer
+	// Finish is why the answer ends: one of the constants, or what the provider
+	// says. A stream without it, and without OpenAI's "[DONE]", was cut off.
+	Finish     string
 	CalledTool bool
 	Model      string // who answered, as the provider names it
 	Usage      Tokens
@@ -87,6 +108,8 @@ const (
 	FinishLength = "length"         // the answer reached its most tokens
 	FinishFilter = "content_filter" // the provider's filter stopped it
 	FinishError  = "error"          // the provider broke off; the body says why
+	// The answer filled what the model's context window left for it.
+	FinishContext = "model_context_window_exceeded"
 )
 
 // Tokens is what one request consumed, as the provider states it.

@@ -1,6 +1,7 @@
 package llmtool
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"strconv"
@@ -16,7 +17,7 @@ type said struct {
 	message string   // the provider's own words; may be empty
 	codes   []string // code, type and status words, most specific first, in lower case
 	status  int      // an HTTP status that the body states; zero if none
-	code    string   // the first of codes, as the provider writes it
+	code    string   // the most telling of codes, as the provider writes it
 	request string   // the provider's name for the request
 	details details
 }
@@ -63,22 +64,15 @@ func readObject(object map[string]any) (s said) {
 	case string: // Ollama, TGI, xAI
 		s.found = true
 		s.message = inner
-		s.addCode(object["error_type"])
 		s.readMembers(object)
-	case []any:
-		s.found = len(inner) > 0
-		s.message = sentence(inner)
+	case []any: // Cloudflare's gateway
+		s.readList(inner)
 	case bool:
 		s.found = inner
 		s.readFields(object)
 	default:
 		if list, ok := object["errors"].([]any); ok && len(list) > 0 {
-			s.found = true
-			if first, ok := list[0].(map[string]any); ok {
-				s.readFields(first)
-			} else {
-				s.message = sentence(list)
-			}
+			s.readList(list)
 			break
 		}
 		s.found = object["object"] == "error" || object["type"] == "error" || object["success"] == false
@@ -86,6 +80,18 @@ func readObject(object map[string]any) (s said) {
 	}
 	s.message = strings.TrimSpace(s.message)
 	return s
+}
+
+// readList takes the message out of all errors of a list, and the codes out of the
+// first.
+func (s *said) readList(list []any) {
+	s.found = len(list) > 0
+	s.message = sentence(list)
+	if s.found {
+		if first, ok := list[0].(map[string]any); ok {
+			s.readMembers(first)
+		}
+	}
 }
 
 // readFields takes message and codes out of an error object.
@@ -98,7 +104,9 @@ func (s *said) readFields(object map[string]any) {
 	s.readMembers(object)
 	if inner, ok := object["innererror"].(map[string]any); ok { // Azure
 		s.codes = append(codes(inner["code"]), s.codes...)
+		s.code = cmp.Or(s.code, text(inner["code"]))
 	}
+	s.readEmbedded()
 	if metadata, ok := object["metadata"].(map[string]any); ok { // OpenRouter
 		_, s.details.moderated = metadata["flagged_input"]
 		if raw := text(metadata["raw"]); raw != "" && strings.HasPrefix(strings.ToLower(s.message), "provider returned error") {
@@ -116,19 +124,40 @@ func (s *said) readFields(object map[string]any) {
 	}
 }
 
-// readMembers takes the codes out of an error object.
+// readMembers takes the codes out of an error object. What only repeats a status is
+// the last choice for the one to be shown.
 func (s *said) readMembers(object map[string]any) {
-	s.code = text(object["code"])
-	for _, name := range []string{"code", "statusCode", "status_code", "status"} {
-		if n, err := strconv.Atoi(text(object[name])); err == nil && n >= 400 && n <= 599 && s.status == 0 {
-			s.status = n
+	repeated := ""
+	for _, name := range []string{"code", "type", "error_type", "status", "statusCode", "status_code"} {
+		code := text(object[name])
+		n, err := strconv.Atoi(code)
+		switch {
+		case err == nil && n >= 400 && n <= 599:
+			s.status = cmp.Or(s.status, n)
+			if name == "code" {
+				repeated = code
+			}
+		case code != "" && code != "None": // LiteLLM's null
+			s.code = cmp.Or(s.code, code)
 		}
+		s.addCode(code)
 	}
-	for _, name := range []string{"code", "type", "status"} {
-		s.addCode(object[name])
+	s.code = cmp.Or(s.code, repeated)
+}
+
+// embedded is LiteLLM's way to pass an error on: JSON in the middle of a message,
+// at times as a literal of Python's.
+var embedded = regexp.MustCompile(`^(litellm\..*? - )(?:b?'(\{.*\})'|(\{.*\}))`)
+
+// readEmbedded puts what an error in the message says into its place.
+func (s *said) readEmbedded() {
+	m := embedded.FindStringSubmatch(s.message)
+	if m == nil {
+		return
 	}
-	if s.code == "" {
-		s.code = text(object["type"])
+	if behind := readError([]byte(m[2] + m[3])); behind.message != "" {
+		s.message = m[1] + behind.message + s.message[len(m[0]):]
+		s.codes = append(s.codes, behind.codes...)
 	}
 }
 
@@ -142,6 +171,7 @@ func (s *said) readGoogle(detail map[string]any) {
 		s.details.retryDelay = text(detail["retryDelay"])
 	case strings.HasSuffix(kind, "google.rpc.ErrorInfo"):
 		s.codes = append(codes(detail["reason"]), s.codes...)
+		s.code = cmp.Or(text(detail["reason"]), s.code)
 	case strings.HasSuffix(kind, "google.rpc.QuotaFailure"):
 		violations, _ := detail["violations"].([]any)
 		for _, v := range violations {

@@ -128,6 +128,15 @@ func strictEnough(v any, depth int) bool {
 	return !slices.ContainsFunc(inner, func(s any) bool { return !strictEnough(s, depth+1) })
 }
 
+// InWords asks for the format in words, for the clients of APIs that take no schema,
+// or not this one.
+func (f Format) InWords() string {
+	if f.Kind == FormatSchema {
+		f = Format{Kind: FormatAsked, asked: f.Schema}
+	}
+	return f.instruction()
+}
+
 // instruction is what the system prompt adds, for providers that must be asked
 // for JSON in words: OpenAI refuses json_object unless a message says "JSON".
 func (f Format) instruction() string {

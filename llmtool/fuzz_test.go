@@ -31,8 +31,8 @@ func (c canned) RoundTrip(req *http.Request) (*http.Response, error) {
 // FuzzErrorBody shows that no answer makes a run panic, lose its class, leak the
 // key or break the limits of a message.
 func FuzzErrorBody(f *testing.F) {
-	for _, c := range wireCases {
-		f.Add(c.status, c.body, "20", false)
+	for _, c := range wireCases(f) {
+		f.Add(c.response.status(f), c.response.body, "20", false)
 	}
 	f.Add(429, `{"error":{"message":"try again in 99999999999999999999h"}}`, "-0", true)
 	f.Add(400, "{\"error\":{\"message\":\"\u202e`'\\\"\"}}", "1e309", true)

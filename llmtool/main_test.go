@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -18,7 +20,15 @@ import (
 	"github.com/almyty-inc/toolrun/llmtool"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(providerProcess) != "" {
+		serveStreams()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+const sec = time.Second
 
 const apiKey = "zz9-Plural.Z-Alpha+42/Q=="
 

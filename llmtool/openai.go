@@ -22,6 +22,7 @@ func connectOpenAI(a Account) (Client, error) {
 	config := openai.DefaultConfig(a.APIKey)
 	config.BaseURL = a.BaseURL
 	config.HTTPClient = greedy{a.HTTP}
+	config.EmptyMessagesLimit = maxResponseBytes // lines without data in a row: our own limits bound them
 	return &openAI{openai.NewClientWithConfig(config)}, nil
 }
 
@@ -78,22 +79,35 @@ func (o *openAI) Chat(ctx context.Context, r Request) (*Reply, error) {
 			ctx = context.WithValue(ctx, zeroTemperatureKey{}, true)
 		}
 	}
+	if r.Delta != nil {
+		reply, err := o.stream(ctx, in, r.Delta)
+		return reply, unsuited(err, r.Model)
+	}
 	out, err := o.client.CreateChatCompletion(ctx, in)
 	if err != nil {
-		if errors.Is(err, openai.ErrChatCompletionInvalidModel) {
-			err = errclass.Newf(errclass.LLMError, errclass.ModelNotFound, "%q is not a chat model", r.Model).WithCause(err)
-		}
-		return nil, err
+		return nil, unsuited(err, r.Model)
 	}
+	return replyOf(out), nil
+}
+
+// unsuited gives the client library's refusal of a model its reason.
+func unsuited(err error, model string) error {
+	if errors.Is(err, openai.ErrChatCompletionInvalidModel) {
+		return errclass.Newf(errclass.LLMError, errclass.ModelNotFound, "%q is not a chat model", model).WithCause(err)
+	}
+	return err
+}
+
+func replyOf(out openai.ChatCompletionResponse) *Reply {
 	reply := &Reply{Model: out.Model, Usage: Tokens{out.Usage.PromptTokens, out.Usage.CompletionTokens, out.Usage.TotalTokens}}
 	if len(out.Choices) == 0 {
 		reply.Nothing = out.Choices == nil
-		return reply, nil
+		return reply
 	}
 	first := out.Choices[0]
 	reply.Text, reply.Refusal, reply.Finish = contentOf(first.Message), first.Message.Refusal, string(first.FinishReason)
 	reply.CalledTool = len(first.Message.ToolCalls) > 0 || first.Message.FunctionCall != nil
-	return reply, nil
+	return reply
 }
 
 func responseFormat(f Format) *openai.ChatCompletionResponseFormat {

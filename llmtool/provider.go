@@ -24,12 +24,16 @@ import (
 type Provider struct {
 	// ID is what tools name it by: 1 to 64 letters, digits, "_" and "-".
 	ID string `json:"id"`
-	// Type is the API that it speaks: "openai", or "custom" for anything else
-	// that is compatible with OpenAI's.
+	// Type is the API that it speaks: "openai", "azure_openai", "deepseek", "groq",
+	// "mistral", "ollama", "openrouter", "together", "xai", "custom" for anything
+	// else that is compatible with OpenAI's, or that of a [Dialect] of the host's.
 	Type string `json:"type"`
 	// BaseURL is where the API begins, with its version: "https://api.openai.com/v1".
 	// Defaults by type; "custom" has no default.
 	BaseURL string `json:"baseUrl,omitempty"`
+	// APIVersion is for APIs that are versioned beside their URL: Azure's, whose
+	// default is 2024-10-21. It must be empty for all others.
+	APIVersion string `json:"apiVersion,omitempty"`
 	// APIKey is an expression over env and credentials, never a key itself. Empty
 	// for servers that want none.
 	APIKey string `json:"apiKey,omitempty"`
@@ -39,7 +43,9 @@ type Provider struct {
 	// that carry a secret must.
 	Headers map[string]string `json:"headers,omitempty"`
 	// Timeout of one request, in milliseconds, at most an hour. Defaults to 60000.
-	// A tool's own counts where it is shorter.
+	// A tool's own counts where it is shorter. Of a request whose answer is
+	// streamed it bounds each wait for more; once there is text, no wait may be
+	// longer than 30 s.
 	Timeout int `json:"timeout,omitempty"`
 	// Pricing by model, for [Usage.EstimatedCost].
 	Pricing map[string]Price `json:"pricing,omitempty"`
@@ -52,8 +58,8 @@ const (
 
 // builtIn are the dialects of this package.
 var builtIn = []Dialect{
-	{"openai", "https://api.openai.com/v1", connectOpenAI},
-	{"custom", "", connectOpenAI},
+	{Type: "openai", BaseURL: "https://api.openai.com/v1", Connect: connectOpenAI},
+	{Type: "custom", Connect: connectOpenAI},
 }
 
 // known are the types of the providers file's format, supported or not.
@@ -67,6 +73,7 @@ type provider struct {
 	id      string
 	dialect Dialect
 	baseURL string
+	version string // of the API
 	host    string
 	model   string
 	timeout time.Duration
@@ -151,6 +158,10 @@ func (c *providerCheck) dialect(given Provider) {
 		return
 	}
 	c.p.dialect = c.dialects[at]
+	if given.APIVersion != "" && c.p.dialect.APIVersion == "" {
+		c.fault("apiVersion", "has no meaning for type %q", given.Type)
+	}
+	c.p.version = cmp.Or(given.APIVersion, c.p.dialect.APIVersion)
 	c.p.baseURL = strings.TrimRight(cmp.Or(given.BaseURL, c.p.dialect.BaseURL), "/")
 	if c.p.baseURL == "" {
 		c.fault("baseUrl", "is required for type %q", given.Type)

@@ -36,19 +36,33 @@ type exchange struct {
 	phase  atomic.Int32 // a dial may go on after the request has ended
 	status int          // zero: no response
 	header http.Header
-	body   []byte // all of a success, at most maxErrorBytes of a failure
-	err    error  // why there is no response, or why its body ends early
+	body   []byte  // all of a success, at most maxErrorBytes of a failure, none of a stream
+	err    error   // why there is no response, or why its body ends early
+	stream *stream // nil unless the answer is wanted as one
 }
 
 type exchangeKey struct{}
 
-// record returns a context for one request, and what will be seen of it.
-func record(ctx context.Context) (context.Context, *exchange) {
-	x := new(exchange)
+// record returns a context for one request, and what will be seen of it. The
+// request may take as long as most says; where its answer is wanted as a stream,
+// each wait for more of that may.
+func record(ctx context.Context, most *limit, asStream bool) (context.Context, *exchange, func()) {
+	x, stop := new(exchange), func() {}
+	if asStream {
+		ctx, x.stream, stop = newStream(ctx, most)
+	} else {
+		ctx, stop = context.WithTimeoutCause(ctx, most.after, most)
+	}
 	ctx = context.WithValue(ctx, exchangeKey{}, x)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { x.phase.CompareAndSwap(phaseConnect, phaseHeaders) },
-	}), x
+	}), x, stop
+}
+
+// recorded is what is seen of the request whose context ctx is.
+func recorded(ctx context.Context) (*exchange, bool) {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	return x, ok
 }
 
 // wire sends a provider's requests through the one door to the network and
@@ -69,10 +83,12 @@ var errTooLarge = errors.New("response body too large")
 
 // RoundTrip implements [http.RoundTripper].
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	x, ok := req.Context().Value(exchangeKey{}).(*exchange)
+	x, ok := recorded(req.Context())
 	if !ok {
 		return nil, errors.New("llmtool: request without a record")
 	}
+	x.status, x.header, x.body, x.err = 0, nil, nil, nil // a client may ask again in other words
+	began := time.Now()
 	req = req.Clone(req.Context()) // its header is the client library's
 	for name, values := range w.header {
 		req.Header[name] = values
@@ -82,9 +98,12 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		x.err = err
 		return nil, err
 	}
-	defer res.Body.Close()
 	x.status, x.header = res.StatusCode, res.Header
 	x.phase.Store(phaseBody)
+	if x.stream != nil && x.watch(res, began) {
+		return res, nil
+	}
+	defer res.Body.Close()
 	x.body, x.err = readBody(res)
 	if x.err == nil && x.status > 299 {
 		x.err = callersEnd(req.Context())
@@ -157,13 +176,14 @@ func (x *exchange) failure(ctx context.Context, p *provider) *errclass.Error {
 
 // interrupted is the failure of a request whose context has ended.
 func (x *exchange) interrupted(ctx context.Context, p *provider) *errclass.Error {
-	switch ctx.Err() {
-	case nil:
+	cause := context.Cause(ctx)
+	ours, isOurs := errors.AsType[*limit](cause)
+	switch {
+	case cause == nil:
 		return nil
-	case context.Canceled:
+	case ctx.Err() == context.Canceled && !isOurs:
 		return cancelled(ctx)
 	}
-	cause := context.Cause(ctx)
 	if known, ok := errors.AsType[*errclass.Error](cause); ok {
 		copied := *known
 		return &copied
@@ -174,9 +194,11 @@ func (x *exchange) interrupted(ctx context.Context, p *provider) *errclass.Error
 		reason, what = errclass.PhaseConnect, "no connection to provider "+p.id
 	case phaseBody:
 		reason, what = errclass.PhaseBody, "the answer of provider "+p.id+" stopped midway"
+		if isOurs && x.streamed() {
+			reason, what = errclass.PhaseStreamIdle, "the stream of provider "+p.id+" brought nothing more"
+		}
 	}
-	ours, ok := errors.AsType[*limit](cause)
-	if !ok {
+	if !isOurs {
 		return errclass.New(errclass.Timeout, reason, what).WithCause(cause)
 	}
 	e := errclass.Newf(errclass.Timeout, reason, "%s after %s (limit: %s)", what, ours.after, ours.owner).WithCause(cause)

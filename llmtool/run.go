@@ -22,6 +22,13 @@ type Input struct {
 	// providers read. For providers, they win over those of [NewClients].
 	Env         map[string]string
 	Credentials map[string]any
+	// Delta, where not nil, is called with each piece of the answer's text as it
+	// comes, before Run returns and by its goroutine, which waits for it. In the
+	// output mode "json" that is the model's raw text. Once there was a piece,
+	// there is no retry and no fallback, whose answer would follow half of another;
+	// a turn to repair the answer is not streamed. Only [Answer] says what became of
+	// it all.
+	Delta func(text string)
 }
 
 // Answer is what a run returns, also with a failure.
@@ -65,6 +72,8 @@ type run struct {
 	model    string
 	upstream errclass.Upstream // who answered last
 	stopped  errclass.Stopped
+
+	delivered bool // a piece of an answer is with the caller
 }
 
 // finish completes a failure with what the run knows.
@@ -95,7 +104,7 @@ func (r *run) execute(ctx context.Context, c *Clients, in Input) (json.RawMessag
 		if failed == nil {
 			return value, nil
 		}
-		if err = failed; !elsewhere(ctx, failed) {
+		if err = failed; r.delivered || !elsewhere(ctx, failed) {
 			break
 		}
 	}
@@ -136,7 +145,7 @@ func (t *Tool) prompt(in Input) (Request, error) {
 	}
 	return Request{
 		System:      strings.TrimSpace(system + "\n\n" + t.format.instruction()),
-		Messages:    []Message{{RoleUser, user}},
+		Messages:    []Message{{Role: RoleUser, Text: user}},
 		Temperature: t.temperature, MaxTokens: t.maxTokens, Format: t.format,
 	}, nil
 }
@@ -157,7 +166,7 @@ func (r *run) ask(ctx context.Context, c *Clients, in Input, id string, fallback
 	}
 	r.provider, r.model = id, model
 	turn := prompt
-	turn.Model = model
+	turn.Model, turn.Delta = model, in.Delta
 	answer, err := r.turn(ctx, p, turn)
 	if err != nil {
 		return nil, err
@@ -169,7 +178,9 @@ func (r *run) ask(ctx context.Context, c *Clients, in Input, id string, fallback
 	if value != nil {
 		return value, nil
 	}
-	turn.Messages = append(slices.Clone(prompt.Messages), Message{RoleAssistant, answer.Text}, Message{RoleUser, complaint(faults)})
+	turn.Delta = nil
+	turn.Messages = append(slices.Clone(prompt.Messages),
+		Message{Role: RoleAssistant, Text: answer.Text}, Message{Role: RoleUser, Text: complaint(faults)})
 	if answer, err = r.turn(ctx, p, turn); err != nil {
 		return nil, err
 	}
@@ -204,6 +215,10 @@ func (r *run) turn(ctx context.Context, p *provider, in Request) (*Reply, error)
 		r.stopped = ""
 		e := errclass.Classify(err)
 		if !e.Retryable || attempt >= r.tool.retries || ctx.Err() != nil {
+			return nil, err
+		}
+		if r.delivered && in.Delta != nil {
+			r.stopped = errclass.StoppedNotRetryable
 			return nil, err
 		}
 		if !pause(ctx, e.RetryAfter, attempt) {
@@ -262,11 +277,9 @@ func (r *run) attempt(ctx context.Context, p *provider, in Request) (*Reply, err
 		return nil, x.failure(ctx, p)
 	}
 	r.attempts++
-	most := r.tool.requestLimit(p)
-	ctx, stop := context.WithTimeoutCause(ctx, most.after, most)
+	ctx, x, stop := record(ctx, r.tool.requestLimit(p), in.Delta != nil)
 	defer stop()
-	ctx, x := record(ctx)
-	answer, err := p.client.Chat(ctx, in)
+	answer, err := p.client.Chat(ctx, r.delivering(in, x))
 	answer, err = p.settle(ctx, x, answer, err, in)
 	r.upstream = p.upstream(x)
 	if answer != nil {
@@ -283,6 +296,23 @@ func (r *run) attempt(ctx context.Context, p *provider, in Request) (*Reply, err
 		return nil, e
 	}
 	return answer, nil
+}
+
+// delivering passes the pieces of an answer on and notes that there are some.
+func (r *run) delivering(in Request, x *exchange) Request {
+	deliver := in.Delta
+	if deliver == nil {
+		return in
+	}
+	in.Delta = func(text string) {
+		if text == "" {
+			return
+		}
+		r.delivered = true
+		x.stream.delivered()
+		deliver(text)
+	}
+	return in
 }
 
 // requestLimit is how long one request to the provider may take.
@@ -304,6 +334,12 @@ func (r *run) judge(p *provider, a *Reply, in Request) *errclass.Error {
 		e := errclass.Newf(errclass.InvalidResponse, errclass.Truncated, "the answer was cut at maxTokens (%d)", r.tool.maxTokens)
 		e.Origin, e.Retryable, e.Hint = errclass.OriginTool, false, "Raise maxTokens, or ask for a shorter answer."
 		return e
+	case a.Finish == "insufficient_system_resource": // DeepSeek
+		return errclass.Newf(errclass.LLMError, errclass.Overloaded, "provider %s broke the answer off: %s", p.id, a.Finish)
+	case a.Finish == "abort": // SGLang
+		return errclass.Newf(errclass.LLMError, errclass.ServerError, "provider %s broke the answer off: %s", p.id, a.Finish)
+	case a.Finish == FinishContext:
+		return errclass.New(errclass.LLMError, errclass.ContextLength, "the prompt left too little of the model's context window for the answer")
 	case a.CalledTool && strings.TrimSpace(a.Text) == "":
 		return errclass.New(errclass.LLMError, errclass.Empty, "the model called a tool, which it wasn't given, and answered nothing")
 	case strings.TrimSpace(a.Text) == "":

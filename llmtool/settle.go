@@ -14,8 +14,11 @@ import (
 // client made of that where it was a success. A reply may come with an error, for
 // its usage.
 func (p *provider) settle(ctx context.Context, x *exchange, reply *Reply, err error, r Request) (*Reply, error) {
+	if err != nil && x.streamed() && x.err == nil {
+		x.err = ctx.Err() // a client may look at its context before it reads on
+	}
 	if failed := x.failure(ctx, p); failed != nil {
-		return nil, failed
+		return reply, failed
 	}
 	switch {
 	case x.status == 0:
@@ -28,8 +31,14 @@ func (p *provider) settle(ctx context.Context, x *exchange, reply *Reply, err er
 			"provider %s answered with a redirect (%s); check its baseUrl", p.id, statusLine(x.status)), x)
 	case x.status > 299:
 		return nil, classify(x, readError(x.body), p, r.texts())
+	case x.streamed() && x.stream.told.found:
+		return reply, classify(x, x.stream.told, p, r.texts())
+	case err != nil && x.streamed():
+		return reply, p.garbled(x, err)
 	case err != nil:
 		return nil, p.unreadable(x, err, r)
+	case x.streamed() && reply.Finish == "" && !x.stream.done:
+		return reply, p.blame(p.incomplete(), x)
 	case reply.Finish == FinishError:
 		return reply, classify(x, readChoiceError(x.body), p, r.texts())
 	case reply.Text == "" && reply.Refusal == "":
@@ -77,6 +86,24 @@ func (p *provider) unreadable(x *exchange, err error, r Request) *errclass.Error
 			what = errclass.OneLine(`"`+mistyped.Field+`" has the wrong type`, 80)
 		}
 		e = errclass.Newf(errclass.InvalidResponse, errclass.NoData, "the answer of provider %s isn't a chat completion: %s", p.id, what)
+		e.Hint = checkBaseURL
+	}
+	return p.blame(e.WithCause(err), x)
+}
+
+// incomplete is the failure of a stream that ends too early.
+func (p *provider) incomplete() *errclass.Error {
+	return errclass.Newf(errclass.InvalidResponse, errclass.Truncated, "the stream of provider %s ended before its answer was complete", p.id)
+}
+
+// garbled classifies a stream that the client can't read.
+func (p *provider) garbled(x *exchange, err error) *errclass.Error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return p.blame(p.incomplete().WithCause(err), x)
+	}
+	e := errclass.Newf(errclass.InvalidResponse, errclass.NotJSON, "a chunk in the stream of provider %s isn't valid JSON", p.id)
+	if _, mistyped := errors.AsType[*json.UnmarshalTypeError](err); mistyped {
+		e = errclass.Newf(errclass.InvalidResponse, errclass.NoData, "a chunk in the stream of provider %s isn't one of a chat completion", p.id)
 		e.Hint = checkBaseURL
 	}
 	return p.blame(e.WithCause(err), x)

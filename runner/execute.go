@@ -384,13 +384,23 @@ func (x *execution) record(ctx context.Context, result *Result, cause error) {
 		slog.Duration("duration", result.Duration),
 	}
 	if result.Failure != nil {
-		attrs = append(attrs, slog.String("reason", string(result.Failure.Reason)),
-			slog.String("error", x.secrets.String(errclass.Classify(cause).Error())))
+		attrs = append(attrs, slog.String("reason", string(result.Failure.Reason)), x.failureAttr(errclass.Classify(cause)))
 	}
 	if level == slog.LevelError {
 		attrs = append(attrs, slog.String("cause", x.secrets.String(causeText(cause))))
 	}
 	log.LogAttrs(ctx, level, "execution finished", attrs...)
+}
+
+// failureAttr is a failure as the log has it. What a model or its provider says may
+// repeat the prompt, which must not be logged: of such a failure there is only who
+// said it, under which name the provider can find it.
+func (x *execution) failureAttr(e *errclass.Error) slog.Attr {
+	if e.Class != errclass.LLMError && (e.Class != errclass.InvalidResponse || e.Upstream.Provider == "") {
+		return slog.String("error", x.secrets.String(e.Error()))
+	}
+	return slog.Group("upstream", slog.String("provider", e.Upstream.Provider), slog.Int("status", e.Upstream.Status),
+		slog.String("request", x.secrets.String(e.Upstream.RequestID)))
 }
 
 // causeText is the text of the innermost error that Classify kept.

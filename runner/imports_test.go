@@ -15,7 +15,10 @@ const module = "github.com/almyty-inc/toolrun"
 
 // Who may import whom, and what may never enter an embedder's binary.
 func TestImports(t *testing.T) {
-	const heavy = `spf13/|stretchr/|nats-io/|prometheus/|go\.opentelemetry\.io/otel/sdk|go-chi/|anthropic-sdk-go|google\.golang\.org/genai`
+	const (
+		foreign = `spf13/|stretchr/|nats-io/|prometheus/|go\.opentelemetry\.io/otel/sdk|go-chi/`
+		heavy   = foreign + `|anthropic-sdk-go|google\.golang\.org/genai|` + module + `/llmtool/(anthropic|google)`
+	)
 	for _, tc := range []struct{ pkg, never string }{
 		{"errclass", module + `/|` + heavy},
 		{"sandbox", module + `/(httptool|llmtool|runner)|` + heavy},
@@ -23,6 +26,8 @@ func TestImports(t *testing.T) {
 		{"llmtool", module + `/(sandbox|httptool|runner)|` + heavy},
 		{"runner", module + `/(cmd|internal/(service|example|openapi))|go\.yaml\.in/|` + heavy},
 		{"internal/openapi", module + `/(cmd|runner|sandbox|httptool|llmtool|internal/(service|example))|` + heavy},
+		{"llmtool/anthropic", module + `/(sandbox|httptool|runner)|google\.golang\.org/|aws/|` + foreign},
+		{"llmtool/google", module + `/(sandbox|httptool|runner)|anthropic-sdk-go|` + foreign},
 		{"internal/service", module + `/cmd|spf13/|stretchr/`},
 	} {
 		t.Run(tc.pkg, func(t *testing.T) {

@@ -170,8 +170,9 @@ func (d *Definition) orFaults(faults []errclass.FieldError) (*Definition, error)
 
 // LoadProviders reads a providers file. Faults, those of meaning included, are
 // reported at once in one [*errclass.APIError] (422), each with file, line and
-// column; the providers that have none come beside it.
-func LoadProviders(path string) ([]llmtool.Provider, error) {
+// column; the providers that have none come beside it. dialects are those that the
+// runner will have ([Options.Dialects]).
+func LoadProviders(path string, dialects ...llmtool.Dialect) ([]llmtool.Provider, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func LoadProviders(path string) ([]llmtool.Provider, error) {
 		return nil, invalid("providers file", faults)
 	}
 	// Checked here, while it is known where each of them stands.
-	_, faults := llmtool.NewClients(file.Providers, nil, nil, nil)
+	_, faults := llmtool.NewClients(file.Providers, nil, nil, nil, dialects...)
 	if len(faults) == 0 {
 		return file.Providers, nil
 	}

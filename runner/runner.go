@@ -53,6 +53,10 @@ type Options struct {
 	// Providers are the LLM providers that llm tools name by id.
 	Providers []llmtool.Provider
 
+	// Dialects are the APIs that providers may speak besides OpenAI's and what
+	// imitates it, as the packages llmtool/anthropic and llmtool/google have them.
+	Dialects []llmtool.Dialect
+
 	// Egress opens the network, for HTTP tools and LLM providers alike. The
 	// zero value reaches nothing.
 	Egress httptool.Policy
@@ -201,7 +205,7 @@ func (r *Runner) open() error {
 		}
 		r.pool = pool
 	}
-	clients, faults := llmtool.NewClients(r.opts.Providers, r.opts.Env, r.opts.Credentials, r.carrier)
+	clients, faults := llmtool.NewClients(r.opts.Providers, r.opts.Env, r.opts.Credentials, r.carrier, r.opts.Dialects...)
 	r.clients = clients // nil where there are faults
 	what := "definition"
 	if len(faults) > 0 {

@@ -48,7 +48,7 @@ func (c *common) options() (runner.Options, error) {
 		return runner.Options{}, err
 	}
 	return runner.Options{
-		Env: env, Credentials: credentials,
+		Env: env, Credentials: credentials, Dialects: dialects,
 		Egress:  httptool.Policy{Public: true, Allow: c.allow, Deny: c.deny},
 		Sandbox: sandbox.Options{Isolation: sandbox.Isolation(c.isolation)},
 	}, nil

@@ -10,22 +10,27 @@ import (
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/llmtool"
+	"github.com/almyty-inc/toolrun/llmtool/anthropic"
+	"github.com/almyty-inc/toolrun/llmtool/google"
 	"github.com/almyty-inc/toolrun/runner"
 )
+
+// dialects are the APIs of providers besides OpenAI's and what imitates it.
+var dialects = []llmtool.Dialect{anthropic.Dialect(), google.Dialect()}
 
 // loadProviders reads the LLM providers: those of the file that the flag names,
 // or else of each providers.yaml beside paths. Those without faults come also
 // beside an error that lists the faults of the others.
 func (c *common) loadProviders(paths ...string) ([]llmtool.Provider, error) {
 	if c.providers != "" {
-		all, err := runner.LoadProviders(c.providers)
+		all, err := runner.LoadProviders(c.providers, dialects...)
 		return all, ofFlag("--providers", err)
 	}
 	var all []llmtool.Provider
 	var faults []errclass.FieldError
 	from := make(map[string]string) // the file of each id
 	for _, file := range providerFiles(paths) {
-		loaded, err := runner.LoadProviders(file)
+		loaded, err := runner.LoadProviders(file, dialects...)
 		if faults, err = addFaults(faults, err); err != nil {
 			return nil, err
 		}

@@ -67,7 +67,7 @@ func (f *testFlags) run(cmd *cobra.Command, paths []string, c console) error {
 	var outcomes []example.Outcome
 	summary, err := example.Run(ctx, defs, example.Options{
 		Env: opts.Env, Credentials: opts.Credentials, Egress: opts.Egress,
-		Sandbox: opts.Sandbox, Providers: providers,
+		Sandbox: opts.Sandbox, Providers: providers, Dialects: dialects,
 	}, func(o example.Outcome) {
 		outcomes = append(outcomes, o)
 		report.Report(o)

@@ -44,6 +44,8 @@ type Options struct {
 	Egress httptool.Policy
 	// Providers are the LLM providers that tools name by id.
 	Providers []llmtool.Provider
+	// Dialects are those that the providers need: see [runner.Options].
+	Dialects []llmtool.Dialect
 	// Sandbox configures how JavaScript runs.
 	Sandbox sandbox.Options
 	// Parallel is how many examples run at once. Defaults to GOMAXPROCS.
@@ -200,7 +202,7 @@ func openStage(defs []*runner.Definition, opts Options, cases []*example) (*stag
 		s.timeout = DefaultTimeout
 	}
 	configuration := runner.Options{
-		Tools: defs, Providers: opts.Providers, Egress: opts.Egress, Sandbox: opts.Sandbox,
+		Tools: defs, Providers: opts.Providers, Dialects: opts.Dialects, Egress: opts.Egress, Sandbox: opts.Sandbox,
 		Env: opts.Env, Credentials: opts.Credentials, Logger: opts.Logger,
 	}
 	var err error

@@ -9,8 +9,13 @@ import (
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/internal/example"
+	"github.com/almyty-inc/toolrun/llmtool"
+	"github.com/almyty-inc/toolrun/llmtool/anthropic"
+	"github.com/almyty-inc/toolrun/llmtool/google"
 	"github.com/almyty-inc/toolrun/runner"
 )
+
+var dialects = []llmtool.Dialect{anthropic.Dialect(), google.Dialect()}
 
 // TestFixtures runs the tools that ship with the repository: they document it.
 func TestFixtures(t *testing.T) {
@@ -23,9 +28,9 @@ func TestFixtures(t *testing.T) {
 			defs, err := runner.Load(dir)
 			require.NoError(t, err)
 			require.GreaterOrEqual(t, len(defs), test.tools)
-			providers, err := runner.LoadProviders(filepath.Join(dir, "providers.yaml"))
+			providers, err := runner.LoadProviders(filepath.Join(dir, "providers.yaml"), dialects...)
 			require.NoError(t, err)
-			summary, err := example.Run(t.Context(), defs, example.Options{Providers: providers}, func(o example.Outcome) {
+			summary, err := example.Run(t.Context(), defs, example.Options{Providers: providers, Dialects: dialects}, func(o example.Outcome) {
 				for _, p := range o.Problems {
 					t.Errorf("%s/%s: %s", o.Tool, o.Example, p)
 				}
