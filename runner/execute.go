@@ -32,7 +32,8 @@ type execution struct {
 	credentials    map[string]any
 	secrets        *secrets
 	invoked        *invocations
-	depth          int // 0 for the outermost
+	depth          int                // 0 for the outermost
+	stream         func(delta string) // nil: nobody listens
 }
 
 // Execute runs a tool. A tool that ran, whether it succeeded or failed, is a
@@ -57,6 +58,7 @@ func (r *Runner) Execute(ctx context.Context, req Request) (result *Result, err 
 	x := &execution{
 		runner: r, id: newID(), organization: req.Organization, start: time.Now(), timeout: req.Timeout,
 		credentials: r.opts.Credentials, secrets: &secrets{runner: r, credentials: req.Credentials}, invoked: &invocations{},
+		stream: req.Stream,
 	}
 	if len(req.Credentials) > 0 {
 		x.credentials = maps.Clone(r.opts.Credentials)
