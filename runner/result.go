@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
@@ -30,6 +31,9 @@ type Request struct {
 	// the tool invokes, or of other types. They are the model's raw words, of which
 	// the Result may make something else, or a failure.
 	Stream func(delta string)
+	// Started, where not nil, is called once, when the request has become an
+	// execution and has a slot to run in. ctx ends with the execution.
+	Started func(ctx context.Context, executionID string)
 }
 
 // Result is an execution that ran, whether it succeeded or failed. It is the
