@@ -41,7 +41,9 @@ type Provider struct {
 	// Timeout of one request, in milliseconds, at most an hour. Defaults to 60000.
 	// A tool's own counts where it is shorter.
 	Timeout int `json:"timeout,omitempty"`
-	// Pricing by model, for [Usage.EstimatedCost].
+	// Pricing by model, for [Usage.EstimatedCost]; a model with a date in its name
+	// has the price of the one without, unless it has its own. Defaults to the list
+	// prices of the vendor that Type names, for the models known on [PricesOf].
 	Pricing map[string]Price `json:"pricing,omitempty"`
 }
 

@@ -8,8 +8,10 @@ type Usage struct {
 	PromptTokens     int `json:"promptTokens"`
 	CompletionTokens int `json:"completionTokens"`
 	TotalTokens      int `json:"totalTokens"`
-	// EstimatedCost is in USD, by the providers' price tables. It is nil where
-	// the price of any request is unknown: a sum that leaves one out would lie.
+	// EstimatedCost is in USD, by the providers' price tables and then by the
+	// vendors' list prices of [PricesOf]; discounts for cached prompts aren't known.
+	// It is nil where the price of any request is unknown: a sum that leaves one out
+	// would lie.
 	EstimatedCost *float64 `json:"estimatedCost,omitempty"`
 }
 
