@@ -1,6 +1,6 @@
 package llmtool
 
-import "regexp"
+import "time"
 
 // PricesOf is the day at which the default price table was put together.
 const PricesOf = "2026-11-26"
@@ -66,16 +66,25 @@ func (p *provider) price(names []string) (Price, bool) {
 			}
 		}
 		for _, name := range names {
-			if m := dated.FindStringSubmatch(name); m != nil {
-				if price, ok := table[m[1]]; ok {
-					return price, true
-				}
+			if price, ok := table[undated(name)]; ok {
+				return price, true
 			}
 		}
 	}
 	return Price{}, false
 }
 
-// dated matches a model's name with the date of its version, as OpenAI
+// undated is a model's name without the date of its version at the end, as OpenAI
 // (gpt-4o-mini-2024-07-18) and Anthropic (claude-haiku-4-5-20251001) write it.
-var dated = regexp.MustCompile(`^(.+)-\d{4}-?\d{2}-?\d{2}$`)
+func undated(name string) string {
+	for _, form := range []string{"-2006-01-02", "-20060102"} {
+		at := len(name) - len(form)
+		if at <= 0 {
+			continue
+		}
+		if _, err := time.Parse(form, name[at:]); err == nil {
+			return name[:at]
+		}
+	}
+	return name
+}

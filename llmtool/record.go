@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -38,6 +39,7 @@ type exchange struct {
 	header http.Header
 	body   []byte // all of a success, at most maxErrorBytes of a failure
 	err    error  // why there is no response, or why its body ends early
+	trace  httptrace.ClientTrace
 }
 
 type exchangeKey struct{}
@@ -45,10 +47,8 @@ type exchangeKey struct{}
 // record returns a context for one request, and what will be seen of it.
 func record(ctx context.Context) (context.Context, *exchange) {
 	x := new(exchange)
-	ctx = context.WithValue(ctx, exchangeKey{}, x)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { x.phase.CompareAndSwap(phaseConnect, phaseHeaders) },
-	}), x
+	x.trace.GotConn = func(httptrace.GotConnInfo) { x.phase.CompareAndSwap(phaseConnect, phaseHeaders) }
+	return httptrace.WithClientTrace(context.WithValue(ctx, exchangeKey{}, x), &x.trace), x
 }
 
 // wire sends a provider's requests through the one door to the network and
@@ -73,9 +73,10 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, errors.New("llmtool: request without a record")
 	}
-	req = req.Clone(req.Context()) // its header is the client library's
-	for name, values := range w.header {
-		req.Header[name] = values
+	if len(w.header) > 0 {
+		req = req.WithContext(req.Context())
+		req.Header = maps.Clone(req.Header) // it is the client library's
+		maps.Copy(req.Header, w.header)
 	}
 	res, err := w.door.RoundTrip(req)
 	if err != nil {
@@ -129,6 +130,14 @@ func readBody(res *http.Response) ([]byte, error) {
 type limit struct {
 	after time.Duration
 	owner string // "the provider's timeout"
+}
+
+// bound puts a request under the limit, unless it ends sooner anyway.
+func (l *limit) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < l.after {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, l.after, l)
 }
 
 func (l *limit) Error() string { return l.owner + " is " + l.after.String() }

@@ -126,8 +126,11 @@ func (t *Tool) prompt(in Input) (Request, error) {
 		return Request{}, errclass.New(errclass.ConfigurationError, errclass.BadExpression,
 			"promptTemplate yields an empty prompt; give the parameters that it names")
 	}
+	if instruction := t.format.instruction(); instruction != "" {
+		system += "\n\n" + instruction
+	}
 	return Request{
-		System:      strings.TrimSpace(system + "\n\n" + t.format.instruction()),
+		System:      strings.TrimSpace(system),
 		Messages:    []Message{{RoleUser, user}},
 		Temperature: t.temperature, MaxTokens: t.maxTokens, Format: t.format,
 	}, nil
@@ -239,7 +242,7 @@ func (r *run) attempt(ctx context.Context, p *provider, in Request) (*Reply, err
 	}
 	r.attempts++
 	most := r.tool.requestLimit(p)
-	ctx, stop := context.WithTimeoutCause(ctx, most.after, most)
+	ctx, stop := most.bound(ctx)
 	defer stop()
 	ctx, x := record(ctx)
 	answer, err := p.client.Chat(ctx, in)
