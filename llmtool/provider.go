@@ -71,7 +71,7 @@ type provider struct {
 	baseURL string
 	host    string
 	model   string
-	timeout time.Duration
+	limit   *limit // of one request
 	prices  map[string]Price
 
 	key              *expression.Template // nil: none
@@ -92,7 +92,7 @@ func compileProvider(
 	c := &providerCheck{index: i, dialects: append(slices.Clone(builtIn), dialects...)}
 	c.p = &provider{
 		id: given.ID, model: given.Model, prices: given.Pricing, door: door,
-		timeout: cmp.Or(time.Duration(given.Timeout)*time.Millisecond, defaultTimeout),
+		limit: &limit{cmp.Or(time.Duration(given.Timeout)*time.Millisecond, defaultTimeout), "the provider's timeout"},
 	}
 	switch {
 	case given.ID == "":

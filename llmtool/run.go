@@ -157,7 +157,7 @@ func (r *run) ask(ctx context.Context, c *Clients, in Input, id string, fallback
 		return nil, err
 	}
 	if !r.tool.json {
-		return marshalText(answer.Text)
+		return strictjson.Quote(answer.Text)
 	}
 	value, faults := r.tool.parse(answer.Text)
 	if value != nil {
@@ -190,10 +190,6 @@ func modelFor(tool, provider string, fallback bool) string {
 		return provider
 	}
 	return tool
-}
-
-func marshalText(text string) (json.RawMessage, error) {
-	return strictjson.Marshal(text)
 }
 
 // turn is one answer of the model, with retries.
@@ -270,10 +266,10 @@ func (r *run) attempt(ctx context.Context, p *provider, in Request) (*Reply, err
 
 // requestLimit is how long one request to the provider may take.
 func (t *Tool) requestLimit(p *provider) *limit {
-	if t.timeout > 0 && t.timeout < p.timeout {
-		return &limit{t.timeout, "the tool's request timeout"}
+	if t.limit.after > 0 && t.limit.after < p.limit.after {
+		return t.limit
 	}
-	return &limit{p.timeout, "the provider's timeout"}
+	return p.limit
 }
 
 // judge finds what is no error by status and yet no answer.

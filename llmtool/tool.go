@@ -83,7 +83,7 @@ type Tool struct {
 	system, user *expression.Template
 	temperature  float64
 	maxTokens    int
-	timeout      time.Duration // of one request; 0: the provider's
+	limit        *limit // of one request; 0: the provider's
 	retries      int
 	json         bool
 	schema       *schema.Schema // nil: any JSON
@@ -104,7 +104,7 @@ func Compile(cfg Config, parameterSchema []byte) (*Tool, []errclass.FieldError) 
 	t := &Tool{
 		providerIDs: append([]string{cfg.ProviderID}, cfg.FallbackProviderIDs...), model: cfg.Model,
 		temperature: DefaultTemperature, maxTokens: DefaultMaxTokens,
-		timeout: time.Duration(cfg.Timeout) * time.Millisecond, retries: cfg.Retries, fallbackOn: cfg.FallbackOn,
+		limit: &limit{time.Duration(cfg.Timeout) * time.Millisecond, "the tool's request timeout"}, retries: cfg.Retries, fallbackOn: cfg.FallbackOn,
 	}
 	c.providers(cfg)
 	if strings.TrimSpace(cfg.PromptTemplate) == "" {

@@ -41,6 +41,9 @@ func (p *provider) charge(t Tokens, names ...string) *Usage {
 
 // total sums up the requests of one run; nil if no provider said anything.
 func total(tries []Try) *Usage {
+	if len(tries) == 1 {
+		return tries[0].Usage
+	}
 	var sum *Usage
 	var cost float64
 	priced := true
