@@ -60,6 +60,9 @@ var listPrices = map[string]map[string]Price{
 // in the provider's own table and then in the vendor's.
 func (p *provider) price(names []string) (Price, bool) {
 	for _, table := range []map[string]Price{p.prices, listPrices[p.dialect.Type]} {
+		if len(table) == 0 {
+			continue
+		}
 		for _, name := range names {
 			if price, ok := table[name]; ok {
 				return price, true
@@ -77,6 +80,9 @@ func (p *provider) price(names []string) (Price, bool) {
 // undated is a model's name without the date of its version at the end, as OpenAI
 // (gpt-4o-mini-2024-07-18) and Anthropic (claude-haiku-4-5-20251001) write it.
 func undated(name string) string {
+	if name == "" || name[len(name)-1] < '0' || name[len(name)-1] > '9' {
+		return name
+	}
 	for _, form := range []string{"-2006-01-02", "-20060102"} {
 		at := len(name) - len(form)
 		if at <= 0 {

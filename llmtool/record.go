@@ -23,6 +23,9 @@ const maxResponseBytes = 10 << 20
 // maxErrorBytes bounds what is read of the body of a response that failed.
 const maxErrorBytes = 64 << 10
 
+// usualBytes is what a body of no given length is taken to have, at first.
+const usualBytes = 4 << 10
+
 // Phases of a request, in their order, as [exchange.phase] holds them.
 const (
 	phaseConnect int32 = iota // until there is a connection
@@ -138,7 +141,11 @@ func readBody(res *http.Response) ([]byte, error) {
 		return body, nil
 	}
 	var b bytes.Buffer
-	b.Grow(int(min(max(res.ContentLength, 0), maxErrorBytes)) + bytes.MinRead)
+	size := res.ContentLength
+	if size < 0 {
+		size = usualBytes
+	}
+	b.Grow(int(min(size, maxErrorBytes)) + bytes.MinRead)
 	_, err := b.ReadFrom(io.LimitReader(res.Body, maxResponseBytes+1))
 	if err == nil && b.Len() > maxResponseBytes {
 		err = errTooLarge

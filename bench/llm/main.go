@@ -30,10 +30,14 @@ const (
 )
 
 // workloads are what the model says, and the definition's part about it.
-var workloads = []struct{ name, path, config, answer string }{
-	{"a sentence", "/text", "", "A fox jumps over a dog."},
-	{"2 KB of text", "/long", "", strings.Repeat("A fox jumps over a dog, which is lazy. ", 50)},
-	{"JSON, by schema", "/json", "\n  outputMode: json\n  outputSchema: " + schema, `{"animal":"fox","count":1}`},
+var workloads = []struct {
+	name, path, config, answer string
+	after                      time.Duration
+}{
+	{"a sentence", "/text", "", "A fox jumps over a dog.", 0},
+	{"2 KB of text", "/long", "", strings.Repeat("A fox jumps over a dog, which is lazy. ", 50), 0},
+	{"JSON, by schema", "/json", "\n  outputMode: json\n  outputSchema: " + schema, `{"animal":"fox","count":1}`, 0},
+	{"a sentence, after 2 ms", "/late", "", "A fox jumps over a dog.", 2 * time.Millisecond},
 }
 
 const schema = `{"type":"object","properties":{"animal":{"type":"string"},"count":{"type":"integer"}},"required":["animal","count"],"additionalProperties":false}`
@@ -49,6 +53,7 @@ func main() {
 			model+"-2024-07-18", content)
 		upstream.HandleFunc(w.path+"/chat/completions", func(out http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
+			time.Sleep(w.after)
 			out.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(out, body)
 		})
