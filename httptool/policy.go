@@ -24,7 +24,8 @@ type Policy struct {
 	// Public opens all globally routable unicast addresses. Loopback, private,
 	// link-local, shared, documentation, multicast and reserved ranges, cloud
 	// metadata services, and IPv6 forms that carry an IPv4 address of these stay
-	// closed.
+	// closed, and so do names that are reserved for inner hosts (localhost,
+	// *.internal, *.local, metadata.goog, …), whatever they resolve to.
 	Public bool
 
 	// Allow opens more. An entry is one of
@@ -373,7 +374,24 @@ func (p *policy) permits(t target) bool {
 			return true
 		}
 	}
-	return p.public && !badPort && p.isPublic(t)
+	return p.public && !badPort && !isInnerName(t.host) && p.isPublic(t)
+}
+
+// innerNames are names, and ends of names, that no public host has: those reserved
+// for a machine and its network (RFC 6761, 6762, 8375, and ICANN's .internal), and
+// those by which clouds call their metadata services.
+var innerNames = []string{
+	"localhost", "local", "internal", "home.arpa", "localdomain",
+	"metadata", "instance-data", "metadata.goog", "metadata.tencentyun.com",
+}
+
+func isInnerName(host string) bool {
+	for _, name := range innerNames {
+		if rest, ok := strings.CutSuffix(host, name); ok && (rest == "" || rest[len(rest)-1] == '.') {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *policy) isPublic(t target) bool {
@@ -413,7 +431,7 @@ func (p *policy) mayPermit(host string, port uint16) bool {
 			}
 		}
 	}
-	return p.public && !badPort
+	return p.public && !badPort && !isInnerName(host)
 }
 
 // blocked is the denial of a host. It never names the address behind it: that

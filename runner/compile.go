@@ -327,13 +327,24 @@ func (r *Runner) compileLLM(t *tool) {
 		t.env, t.credentials = append(t.env, env...), append(t.credentials, credentials...)
 	}
 	t.run = func(ctx context.Context, x *execution) (output, error) {
-		answer, err := compiled.Run(ctx, r.clients, llmtool.Input{
-			Parameters: x.parameters, Env: r.opts.Env, Credentials: x.credentials,
-		})
+		in := llmtool.Input{Parameters: x.parameters, Env: r.opts.Env, Credentials: x.credentials}
+		if x.stream != nil {
+			clean := x.secrets.get().Stream()
+			in.Delta = func(text string) { x.tell(clean.Add(text)) }
+			defer func() { x.tell(clean.Rest()) }()
+		}
+		answer, err := compiled.Run(ctx, r.clients, in)
 		if answer == nil {
 			return output{}, err
 		}
 		return output{value: answer.Value, usage: answer.Usage}, err
+	}
+}
+
+// tell passes a piece of an answer on.
+func (x *execution) tell(delta string) {
+	if delta != "" {
+		x.stream(delta)
 	}
 }
 

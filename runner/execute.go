@@ -32,7 +32,9 @@ type execution struct {
 	credentials    map[string]any
 	secrets        *secrets
 	invoked        *invocations
-	depth          int // 0 for the outermost
+	depth          int                // 0 for the outermost
+	stream         func(delta string) // nil: nobody listens
+	started        func(ctx context.Context, executionID string)
 }
 
 // Execute runs a tool. A tool that ran, whether it succeeded or failed, is a
@@ -57,6 +59,7 @@ func (r *Runner) Execute(ctx context.Context, req Request) (result *Result, err 
 	x := &execution{
 		runner: r, id: newID(), organization: req.Organization, start: time.Now(), timeout: req.Timeout,
 		credentials: r.opts.Credentials, secrets: &secrets{runner: r, credentials: req.Credentials}, invoked: &invocations{},
+		stream: req.Stream, started: req.Started,
 	}
 	if len(req.Credentials) > 0 {
 		x.credentials = maps.Clone(r.opts.Credentials)
@@ -89,6 +92,9 @@ func (x *execution) execute(ctx context.Context, id string, parameters []byte) (
 		return x.finish(ctx, output{}, queueFailure(err)), nil
 	}
 	defer release()
+	if x.started != nil {
+		x.started(ctx, x.id)
+	}
 	out, err := x.once(x.onBehalf(ctx), x.runChecked)
 	if full, ok := err.(*errclass.APIError); ok { // the sandbox's queue is; what lies deeper is a tool's failure
 		return nil, full
@@ -172,13 +178,11 @@ func (x *execution) spendRate() error {
 func (x *execution) limitTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	r := x.runner
 	limit, setBy := x.timeLimit()
-	ctx, stop := context.WithDeadlineCause(ctx, x.start.Add(limit), &timeLimit{limit, setBy})
-	ctx, cancel := context.WithCancelCause(ctx)
-	unlink := context.AfterFunc(r.life, func() { cancel(context.Cause(r.life)) })
+	ctx, cancel := context.WithDeadlineCause(ctx, x.start.Add(limit), &timeLimit{limit, setBy})
+	unlink := context.AfterFunc(r.life, cancel) // classify says why
 	return ctx, func() {
 		unlink()
-		cancel(nil)
-		stop()
+		cancel()
 	}
 }
 
@@ -307,6 +311,8 @@ func (x *execution) classify(ctx context.Context, err error) *errclass.Error {
 	case errclass.Cancelled:
 		if stopped, ok := errors.AsType[*errclass.Error](context.Cause(ctx)); ok {
 			e = *stopped
+		} else if x.runner.life.Err() != nil {
+			e = *errShutdown
 		}
 	case errclass.Timeout:
 		nameDeadline(ctx, &e)

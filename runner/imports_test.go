@@ -24,9 +24,10 @@ func TestImports(t *testing.T) {
 		{"sandbox", module + `/(httptool|llmtool|runner)|` + heavy},
 		{"httptool", module + `/(sandbox|llmtool|runner)|` + heavy},
 		{"llmtool", module + `/(sandbox|httptool|runner)|` + heavy},
+		{"runner", module + `/(cmd|internal/(service|example|openapi))|go\.yaml\.in/|` + heavy},
+		{"internal/openapi", module + `/(cmd|runner|sandbox|httptool|llmtool|internal/(service|example))|` + heavy},
 		{"llmtool/anthropic", module + `/(sandbox|httptool|runner)|google\.golang\.org/|aws/|` + foreign},
 		{"llmtool/google", module + `/(sandbox|httptool|runner)|anthropic-sdk-go|` + foreign},
-		{"runner", module + `/(cmd|internal/(service|example))|` + heavy},
 		{"internal/service", module + `/cmd|spf13/|stretchr/`},
 	} {
 		t.Run(tc.pkg, func(t *testing.T) {

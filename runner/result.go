@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
@@ -23,6 +24,16 @@ type Request struct {
 	Credentials map[string]any
 	// Timeout bounds the execution further; zero leaves it to the definition.
 	Timeout time.Duration
+	// Stream, where not nil, is called with each piece of an llm tool's answer as it
+	// comes, before Execute returns, and is waited for: it must not block for longer
+	// than the answer may take. Secrets are redacted, for which an end may be held
+	// back until the next piece. There are no pieces from the cache, from tools that
+	// the tool invokes, or of other types. They are the model's raw words, of which
+	// the Result may make something else, or a failure.
+	Stream func(delta string)
+	// Started, where not nil, is called once, when the request has become an
+	// execution and has a slot to run in. ctx ends with the execution.
+	Started func(ctx context.Context, executionID string)
 }
 
 // Result is an execution that ran, whether it succeeded or failed. It is the

@@ -27,6 +27,7 @@ type runFlags struct {
 	pairs   []string
 	timeout milliseconds
 	details bool
+	stream  bool
 }
 
 func runCommand(c console) *cobra.Command {
@@ -35,7 +36,8 @@ func runCommand(c console) *cobra.Command {
 		Use:   "run TOOL",
 		Short: "Run a tool once and print the outcome as one JSON document",
 		Long: `Run a tool once and print the outcome as one JSON document on stdout; what the
-tool logs goes to stderr. TOOL is a definition file, a bare .js, .ts or .mjs
+tool logs goes to stderr, and with --stream so does the answer of an llm tool as it
+comes. TOOL is a definition file, a bare .js, .ts or .mjs
 file, or the name of a tool below --tools.
 
 Exit status: 0 success, 1 the tool failed, 2 the request was rejected or the
@@ -60,6 +62,7 @@ command line is wrong.`,
 	flags.StringVar(&f.params, "params", "", "parameters: JSON, @FILE, or - for stdin")
 	flags.StringArrayVarP(&f.pairs, "param", "p", nil, "one `key=value`, over those of --params; may be given more than once. A value is JSON, or text where it is none or the tool's schema takes only text; 'zip=\"12345\"' is always text")
 	flags.Var(&f.timeout, "timeout", "shorten the time limit, which is the definition's timeout or else 30s (5s, 250ms, or milliseconds)")
+	flags.BoolVar(&f.stream, "stream", false, "print the answer of an llm tool to stderr as it comes; the document follows as ever")
 	flags.BoolVar(&f.details, "details", false, "print all that is known about the outcome")
 	return cmd
 }
@@ -88,7 +91,13 @@ func (f *runFlags) run(cmd *cobra.Command, name string, c console) error {
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	result, err := r.Execute(ctx, runner.Request{Tool: id, Parameters: parameters, Timeout: time.Duration(f.timeout)})
+	request := runner.Request{Tool: id, Parameters: parameters, Timeout: time.Duration(f.timeout)}
+	answer := &live{to: c.err}
+	if f.stream {
+		request.Stream = answer.add
+	}
+	result, err := r.Execute(ctx, request)
+	answer.end()
 	if err != nil {
 		return reject(c, err)
 	}

@@ -8,6 +8,7 @@ package redact
 
 import (
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/almyty-inc/toolrun/errclass"
@@ -41,6 +42,8 @@ type Redactor struct {
 	// with: nearly every position of an innocent text is dismissed by it.
 	prefixes [1 << 16 / 64]uint64
 	byPrefix map[uint32][]*pattern
+	// beginnings are the first bytes of the prefixes; only a [Stream] needs them.
+	beginnings func() map[string]struct{}
 }
 
 // New returns a Redactor for the given secrets. Values of less than 4 characters
@@ -48,6 +51,7 @@ type Redactor struct {
 // [Marker].
 func New(secrets []string) *Redactor {
 	r := &Redactor{byPrefix: make(map[uint32][]*pattern, 8*len(secrets))}
+	r.beginnings = sync.OnceValue(r.findBeginnings)
 	known := make(map[string]struct{}, len(secrets))
 	for _, secret := range secrets {
 		for _, form := range formsOf(secret) {

@@ -7,6 +7,7 @@ type search struct {
 	redactor *Redactor
 	modes    modes
 	steps    int // bytes that may still be compared
+	open     int // the first place where a secret may begin that the text's end cuts off; at most len
 }
 
 // pass replaces what it finds between the markers that s already holds.
@@ -72,6 +73,7 @@ func (x *search) at(s string, i, floor int) (start, end int) {
 	try := func(m mode, plus byte) {
 		prefix, ok := m.prefix(s[i:], plus)
 		if !ok {
+			x.open = min(x.open, i)
 			return
 		}
 		from, to := x.longest(prefix, s, i, floor)
@@ -98,6 +100,9 @@ func (x *search) longest(prefix uint32, s string, i, floor int) (start, end int)
 		e := x.match(p, s, i)
 		if e < 0 {
 			continue
+		}
+		if p.after && e+len("x==") > len(s) { // what it may be widened by is yet to come
+			x.open = min(x.open, i)
 		}
 		from, to := p.widen(s, i, e, floor)
 		if end < 0 || from < start {
@@ -127,13 +132,20 @@ func (x *search) matchRaw(p *pattern, s string, i int) int {
 		return x.matchAs(p, s, i, raw)
 	case strings.HasPrefix(s[i:], p.text):
 		return i + len(p.text)
+	case strings.HasPrefix(p.text, s[i:]):
+		x.open = min(x.open, i)
 	}
 	return -1
 }
 
 func (x *search) matchAs(p *pattern, s string, i int, m mode) int {
+	start := i
 	for k := 0; k < len(p.text); {
-		if i >= len(s) || x.steps <= 0 {
+		if i >= len(s) {
+			x.open = min(x.open, start)
+			return -1
+		}
+		if x.steps <= 0 {
 			return -1
 		}
 		x.steps--
@@ -154,6 +166,9 @@ func (x *search) matchAs(p *pattern, s string, i int, m mode) int {
 			return i
 		case k >= minCut && m.special(s[i]) && cutEscape(s[i:]) > 0:
 			return i + cutEscape(s[i:])
+		case m.special(s[i]) && i+maxEscape > len(s): // what it is an escape of may be yet to come
+			x.open = min(x.open, start)
+			return -1
 		default:
 			return -1
 		}

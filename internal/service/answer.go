@@ -49,6 +49,17 @@ func (s *Server) succeed(w http.ResponseWriter, data any) {
 // refuse answers a request that never became an execution. Whatever is not an
 // API error is a fault of ours.
 func (s *Server) refuse(w http.ResponseWriter, err error) {
+	e, document := s.refusal(err)
+	if o, ok := w.(*observed); ok && o.unread != nil {
+		takeBody(w, o.unread)
+	}
+	retryAfter(w, e.RetryAfter)
+	rateLimit(w, e)
+	s.send(w, e.StatusCode(), document)
+}
+
+// refusal is the API error that err becomes, and its document.
+func (s *Server) refusal(err error) (*errclass.APIError, []byte) {
 	e, ok := errors.AsType[*errclass.APIError](err)
 	if !ok {
 		s.log.Error("request failed", slog.String("error", err.Error()))
@@ -60,12 +71,7 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 		e = unexpected()
 		document, _ = e.MarshalJSON() // plain text and numbers only
 	}
-	if o, ok := w.(*observed); ok && o.unread != nil {
-		takeBody(w, o.unread)
-	}
-	retryAfter(w, e.RetryAfter)
-	rateLimit(w, e)
-	s.send(w, e.StatusCode(), document)
+	return e, document
 }
 
 // bodyPatience is how long a refusal waits for the rest of the request.

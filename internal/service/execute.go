@@ -36,6 +36,10 @@ func (s *Server) execute(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, err)
 		return
 	}
+	if wantsEvents(r) {
+		s.executeStreaming(w, r, request, details)
+		return
+	}
 	result, err := s.runner.Execute(r.Context(), request)
 	if err != nil {
 		s.refuse(w, err)
@@ -47,12 +51,18 @@ func (s *Server) execute(w http.ResponseWriter, r *http.Request) {
 // answer sends the outcome of an execution, cancelled ones included: a client
 // that closed only its sending half still reads it.
 func (s *Server) answer(w http.ResponseWriter, result *runner.Result, details bool) {
-	w.Header().Set("X-Execution-Id", result.ExecutionID)
 	document, err := result.JSON(details)
 	if err != nil {
 		s.refuse(w, err)
 		return
 	}
+	s.describe(w, result)
+	s.send(w, http.StatusOK, document)
+}
+
+// describe says in the header what the outcome is, and counts what a drain cut.
+func (s *Server) describe(w http.ResponseWriter, result *runner.Result) {
+	w.Header().Set("X-Execution-Id", result.ExecutionID)
 	if failure := result.Failure; failure != nil {
 		if failure.Reason == errclass.Shutdown {
 			s.cut.Add(1)
@@ -62,7 +72,6 @@ func (s *Server) answer(w http.ResponseWriter, result *runner.Result, details bo
 		w.Header().Set("X-Tool-Retryable", strconv.FormatBool(failure.Retryable))
 		retryAfter(w, failure.RetryAfter)
 	}
-	s.send(w, http.StatusOK, document)
 }
 
 // readExecution reads what to run from path, query and body, in this order:
