@@ -143,10 +143,14 @@ func (t *Tool) prompt(in Input) (Request, error) {
 		return Request{}, errclass.New(errclass.ConfigurationError, errclass.BadExpression,
 			"promptTemplate yields an empty prompt; give the parameters that it names")
 	}
+	images, err := t.showing(scope)
+	if err != nil {
+		return Request{}, err
+	}
 	return Request{
 		System:      strings.TrimSpace(system + "\n\n" + t.format.instruction()),
-		Messages:    []Message{{Role: RoleUser, Text: user}},
-		Temperature: t.temperature, MaxTokens: t.maxTokens, Format: t.format,
+		Messages:    []Message{{Role: RoleUser, Text: user, Images: images}},
+		Temperature: t.temperature, MaxTokens: t.maxTokens, Seed: t.seed, Stop: t.stop, Format: t.format,
 	}, nil
 }
 

@@ -45,10 +45,6 @@ func (c wireCase) clients(t testing.TB, baseURL string) *llmtool.Clients {
 		p.APIKey = "{{env.API_KEY}}"
 	}
 	made, faults := llmtool.NewClients([]llmtool.Provider{p}, map[string]string{"API_KEY": c.key}, nil, transport(t), dialects...)
-	if len(faults) > 0 && strings.Contains(faults[0].Message, "not supported by this build") {
-		c.kind = "custom"
-		return c.clients(t, baseURL)
-	}
 	require.Empty(t, faults)
 	return made
 }
@@ -105,6 +101,21 @@ func requireNothingPrivate(t testing.TB, e *errclass.Error) {
 	for _, word := range private {
 		require.NotContains(t, string(document), word)
 	}
+}
+
+// TestWireSpeaksEveryType holds the cases against the types that a provider may have.
+func TestWireSpeaksEveryType(t *testing.T) {
+	cases := map[string]int{}
+	for _, c := range wireCases(t) {
+		cases[c.kind]++
+	}
+	for _, kind := range []string{
+		"openai", "azure_openai", "anthropic", "google", "mistral", "groq", "ollama", "openrouter", "deepseek", "xai", "together", "custom",
+	} {
+		require.GreaterOrEqual(t, cases[kind], 6, kind)
+		delete(cases, kind)
+	}
+	require.Empty(t, cases)
 }
 
 // TestWireReachesEveryReason holds the cases against the vocabulary: each reason
