@@ -26,7 +26,7 @@ func classify(x *exchange, s said, p *provider, prompt []string) *errclass.Error
 	e := errclass.New(class, reason, p.detail(x.status, s.message))
 	e.Upstream = errclass.Upstream{
 		Host: p.host, Provider: p.id, Status: x.status,
-		Code: p.mask(errclass.OneLine(s.code, 100)), RequestID: requestID(x.header),
+		Code: errclass.OneLine(p.own(s.code, prompt), 100), RequestID: requestID(x.header),
 	}
 	if e.Upstream.RequestID == "" {
 		e.Upstream.RequestID = errclass.OneLine(s.request, 100)

@@ -45,7 +45,7 @@ func (p *provider) mask(text string) string {
 
 // shortened finds words with their middle or beginning left out: "sk-a...wxyz",
 // "…wxyz".
-var shortened = regexp.MustCompile(`[A-Za-z0-9_\-+/=]*(?:\.{3}|…)[A-Za-z0-9_\-+/=]{3,}`)
+var shortened = regexp.MustCompile(`[A-Za-z0-9_\-+/=]*(?:\.{3}|…)([A-Za-z0-9_\-+/=]{3,})`)
 
 // endOfKey finds the end of a key that a message only speaks of.
 var endOfKey = regexp.MustCompile(`(?i)(\bending (?:in|with) ["'` + "`" + `]?)([A-Za-z0-9_\-]{3,8})\b`)
@@ -59,7 +59,7 @@ func (p *provider) keyParts(text string) string {
 		return text
 	}
 	text = shortened.ReplaceAllStringFunc(text, func(word string) string {
-		if strings.HasSuffix(p.apiKey, word[strings.LastIndexAny(word, ".…")+1:]) {
+		if strings.HasSuffix(p.apiKey, shortened.FindStringSubmatch(word)[1]) {
 			return redact.Marker
 		}
 		return word

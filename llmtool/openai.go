@@ -1,12 +1,8 @@
 package llmtool
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"math"
-	"net/http"
 	"regexp"
 	"strings"
 
@@ -16,69 +12,53 @@ import (
 )
 
 // openAI speaks the chat completions API of OpenAI, and of all that imitate it.
-type openAI struct{ client *openai.Client }
-
-func connectOpenAI(a Account) (Client, error) {
-	config := openai.DefaultConfig(a.APIKey)
-	config.BaseURL = a.BaseURL
-	config.HTTPClient = greedy{a.HTTP}
-	config.EmptyMessagesLimit = maxResponseBytes // lines without data in a row: our own limits bound them
-	return &openAI{openai.NewClientWithConfig(config)}, nil
+type openAI struct {
+	client *openai.Client
+	imitation
 }
 
-// leastTemperature stands for zero, which the client library leaves out of the
-// request as unset; [greedy] writes the zero. It is encoded as 1e-45.
-const leastTemperature = math.SmallestNonzeroFloat32
-
-var (
-	standIn = []byte(`"temperature":1e-45`)
-	zero    = []byte(`"temperature":0`)
-)
-
-type zeroTemperatureKey struct{}
-
-// greedy writes the temperature of zero that the client library can't.
-type greedy struct{ *http.Client }
-
-func (g greedy) Do(req *http.Request) (*http.Response, error) {
-	if req.Context().Value(zeroTemperatureKey{}) != nil {
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			return nil, err
-		}
-		// The first such bytes are the member itself: before it stand only
-		// strings, in which a quote is escaped.
-		body = bytes.Replace(body, standIn, zero, 1)
-		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+// connectOpenAI is the Connect of an API that imitates OpenAI's in its own way.
+func connectOpenAI(i imitation) func(Account) (Client, error) {
+	return func(a Account) (Client, error) {
+		return &openAI{openai.NewClientWithConfig(i.config(a)), i}, nil
 	}
-	return g.Client.Do(req)
 }
 
 // reasoning matches the models that take max_completion_tokens in place of
 // max_tokens and no temperature but their own.
 var reasoning = regexp.MustCompile(`^(o[134]|gpt-[5-9])`)
 
-// Chat implements [Client].
-func (o *openAI) Chat(ctx context.Context, r Request) (*Reply, error) {
-	in := openai.ChatCompletionRequest{Model: r.Model, ResponseFormat: responseFormat(r.Format)}
-	if r.System != "" {
-		in.Messages = append(in.Messages, openai.ChatCompletionMessage{Role: openai.ChatMessageRoleSystem, Content: r.System})
+// request is all of a request that the client library can write.
+func (o *openAI) request(r Request) openai.ChatCompletionRequest {
+	format, words := o.format(r.Format, r.Model)
+	in := openai.ChatCompletionRequest{Model: r.Model, Stop: r.Stop, ResponseFormat: responseFormat(format)}
+	if system := strings.TrimSpace(r.System + "\n\n" + words); system != "" {
+		in.Messages = append(in.Messages, openai.ChatCompletionMessage{Role: openai.ChatMessageRoleSystem, Content: system})
 	}
 	for _, m := range r.Messages {
-		in.Messages = append(in.Messages, openai.ChatCompletionMessage{Role: m.Role, Content: m.Text})
+		message := openai.ChatCompletionMessage{Role: m.Role, Content: m.Text}
+		if len(m.Images) > 0 {
+			message.Content, message.MultiContent = "", shown(m)
+		}
+		in.Messages = append(in.Messages, message)
 	}
-	if reasoning.MatchString(r.Model) {
+	thinks := reasoning.MatchString(r.Model)
+	if thinks || o.tokens {
 		in.MaxCompletionTokens = r.MaxTokens
 	} else {
 		//lint:ignore SA1019 most servers that imitate the API know no other name
 		in.MaxTokens = r.MaxTokens
-		in.Temperature = float32(r.Temperature)
-		if in.Temperature == 0 {
-			in.Temperature = leastTemperature
-			ctx = context.WithValue(ctx, zeroTemperatureKey{}, true)
-		}
 	}
+	if !thinks {
+		in.Temperature = max(float32(r.Temperature), leastTemperature)
+	}
+	return in
+}
+
+// Chat implements [Client].
+func (o *openAI) Chat(ctx context.Context, r Request) (*Reply, error) {
+	in := o.request(r)
+	ctx = o.amend(ctx, &in, r)
 	if r.Delta != nil {
 		reply, err := o.stream(ctx, in, r.Delta)
 		return reply, unsuited(err, r.Model)

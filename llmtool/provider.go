@@ -58,17 +58,8 @@ const (
 	maxTimeout     = 3600_000 // milliseconds
 )
 
-// builtIn are the dialects of this package.
-var builtIn = []Dialect{
-	{Type: "openai", BaseURL: "https://api.openai.com/v1", Connect: connectOpenAI},
-	{Type: "custom", Connect: connectOpenAI},
-}
-
-// known are the types of the providers file's format, supported or not.
-var known = []string{
-	"openai", "azure_openai", "anthropic", "google", "mistral", "groq", "ollama", "openrouter", "deepseek", "xai",
-	"together", "custom",
-}
+// known are the types of the providers file's format whose dialects aren't built in.
+var known = []string{"anthropic", "google"}
 
 // provider is a [Provider] that has been checked, with an account to use it with.
 type provider struct {

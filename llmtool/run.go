@@ -138,10 +138,14 @@ func (t *Tool) prompt(in Input) (Request, error) {
 	if instruction := t.format.instruction(); instruction != "" {
 		system += "\n\n" + instruction
 	}
+	images, err := t.showing(scope)
+	if err != nil {
+		return Request{}, err
+	}
 	return Request{
 		System:      strings.TrimSpace(system),
-		Messages:    []Message{{Role: RoleUser, Text: user}},
-		Temperature: t.temperature, MaxTokens: t.maxTokens, Format: t.format,
+		Messages:    []Message{{Role: RoleUser, Text: user, Images: images}},
+		Temperature: t.temperature, MaxTokens: t.maxTokens, Seed: t.seed, Stop: t.stop, Format: t.format,
 	}, nil
 }
 

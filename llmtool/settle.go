@@ -38,7 +38,8 @@ func (p *provider) settle(ctx context.Context, x *exchange, reply *Reply, err er
 	case err != nil:
 		return nil, p.unreadable(x, err, r)
 	case x.streamed() && reply.Finish == "" && !x.stream.done:
-		return reply, p.blame(p.incomplete(), x)
+		return reply, p.blame(errclass.Newf(errclass.InvalidResponse, errclass.Truncated,
+			"the stream of provider %s ended before its answer was complete", p.id), x)
 	case reply.Finish == FinishError:
 		return reply, classify(x, readChoiceError(x.body), p, r.texts())
 	case reply.Text == "" && reply.Refusal == "":
@@ -47,6 +48,9 @@ func (p *provider) settle(ctx context.Context, x *exchange, reply *Reply, err er
 		}
 	}
 	if reply.Nothing {
+		if !x.streamed() && !json.Valid(x.body) { // the client reads events, and passed over all else
+			return reply, p.unreadable(x, nil, r)
+		}
 		e := errclass.Newf(errclass.InvalidResponse, errclass.NoData, "the answer of provider %s isn't a chat completion: it lacks what makes one", p.id)
 		e.Retryable, e.Hint = false, checkBaseURL
 		return reply, p.blame(e, x)
@@ -91,16 +95,8 @@ func (p *provider) unreadable(x *exchange, err error, r Request) *errclass.Error
 	return p.blame(e.WithCause(err), x)
 }
 
-// incomplete is the failure of a stream that ends too early.
-func (p *provider) incomplete() *errclass.Error {
-	return errclass.Newf(errclass.InvalidResponse, errclass.Truncated, "the stream of provider %s ended before its answer was complete", p.id)
-}
-
 // garbled classifies a stream that the client can't read.
 func (p *provider) garbled(x *exchange, err error) *errclass.Error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return p.blame(p.incomplete().WithCause(err), x)
-	}
 	e := errclass.Newf(errclass.InvalidResponse, errclass.NotJSON, "a chunk in the stream of provider %s isn't valid JSON", p.id)
 	if _, mistyped := errors.AsType[*json.UnmarshalTypeError](err); mistyped {
 		e = errclass.Newf(errclass.InvalidResponse, errclass.NoData, "a chunk in the stream of provider %s isn't one of a chat completion", p.id)

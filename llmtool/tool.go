@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ const (
 	DefaultTemperature = 0.7
 	DefaultMaxTokens   = 1024
 	maxRetries         = 10
+	maxStops           = 4
 )
 
 // Config is the definition of a tool.
@@ -50,6 +52,17 @@ type Config struct {
 	// MaxTokens bounds one answer; nil means [DefaultMaxTokens]. An answer that
 	// reaches it is cut, and fails with [errclass.Truncated] in either mode.
 	MaxTokens *int `json:"maxTokens,omitempty"`
+	// Seed, from 0 to 2147483647, makes answers alike where the API knows one; nil
+	// means none. Anthropic's and DeepSeek's know none, and get none.
+	Seed *int `json:"seed,omitempty"`
+	// Stop are up to 4 texts that end the answer, which then leaves them out.
+	// OpenAI's reasoning models, for one, refuse them.
+	Stop []string `json:"stop,omitempty"`
+	// Images are texts with expressions, each an https URL, which the provider
+	// fetches, or a data URL of a PNG, JPEG, GIF or WebP: at most 20, of 5 MiB each and
+	// 15 MiB together. An expression may also yield a list of them. What is absent is
+	// left out.
+	Images []string `json:"images,omitempty"`
 	// OutputMode is [OutputText] (the default: the result is a string) or
 	// [OutputJSON] (the result is the JSON that the model wrote).
 	OutputMode string `json:"outputMode,omitempty"`
@@ -83,6 +96,9 @@ type Tool struct {
 	system, user *expression.Template
 	temperature  float64
 	maxTokens    int
+	seed         *int
+	stop         []string
+	images       []*expression.Template
 	limit        *limit // of one request; 0: the provider's
 	retries      int
 	json         bool
@@ -103,7 +119,7 @@ func Compile(cfg Config, parameterSchema []byte) (*Tool, []errclass.FieldError) 
 	}
 	t := &Tool{
 		providerIDs: append([]string{cfg.ProviderID}, cfg.FallbackProviderIDs...), model: cfg.Model,
-		temperature: DefaultTemperature, maxTokens: DefaultMaxTokens,
+		temperature: DefaultTemperature, maxTokens: DefaultMaxTokens, seed: cfg.Seed, stop: cfg.Stop,
 		limit: &limit{time.Duration(cfg.Timeout) * time.Millisecond, "the tool's request timeout"}, retries: cfg.Retries, fallbackOn: cfg.FallbackOn,
 	}
 	c.providers(cfg)
@@ -112,6 +128,9 @@ func Compile(cfg Config, parameterSchema []byte) (*Tool, []errclass.FieldError) 
 	}
 	t.system = c.template("/systemPrompt", cfg.SystemPrompt)
 	t.user = c.template("/promptTemplate", cfg.PromptTemplate)
+	for i, source := range cfg.Images {
+		t.images = append(t.images, c.template(fmt.Sprintf("/images/%d", i), source))
+	}
 	c.numbers(t, cfg)
 	c.output(t, cfg)
 	if len(c.faults) > 0 {
@@ -190,6 +209,18 @@ func (c *compiler) numbers(t *Tool, cfg Config) {
 	}
 	if t.maxTokens <= 0 {
 		c.fault("/maxTokens", "must be greater than 0")
+	}
+	if cfg.Seed != nil && (*cfg.Seed < 0 || *cfg.Seed > math.MaxInt32) {
+		c.fault("/seed", "must be between 0 and %d", math.MaxInt32)
+	}
+	if len(cfg.Stop) > maxStops {
+		c.fault("/stop", "must have at most %d texts", maxStops)
+	}
+	if at := slices.Index(cfg.Stop, ""); at >= 0 {
+		c.fault(fmt.Sprintf("/stop/%d", at), "must not be empty")
+	}
+	if len(cfg.Images) > maxImages {
+		c.fault("/images", "must have at most %d elements", maxImages)
 	}
 	if cfg.Timeout < 0 || cfg.Timeout > maxTimeout {
 		c.fault("/timeout", "must be between 1 and %d milliseconds", maxTimeout)

@@ -31,9 +31,9 @@ func TestProviderFaults(t *testing.T) {
 		{"key of a credential", llmtool.Provider{ID: "a", Type: "openai", APIKey: "{{credentials.openai}}"}, ""},
 		{"no id", llmtool.Provider{Type: "openai"}, "/providers/0/id is required"},
 		{"bad id", llmtool.Provider{ID: "a b", Type: "openai"}, `/providers/0/id must be 1 to 64 letters, digits, "_" or "-"`},
-		{"no type", llmtool.Provider{ID: "a"}, "/providers/0/type is required; one of: custom, openai"},
-		{"unknown type", llmtool.Provider{ID: "a", Type: "opneai"}, "/providers/0/type must be one of: custom, openai"},
-		{"type of another build", llmtool.Provider{ID: "a", Type: "anthropic"}, `/providers/0/type "anthropic" is not supported by this build; supported are: custom, openai`},
+		{"no type", llmtool.Provider{ID: "a"}, "/providers/0/type is required; one of: azure_openai, custom, deepseek, groq, mistral, ollama, openai, openrouter, together, xai"},
+		{"unknown type", llmtool.Provider{ID: "a", Type: "opneai"}, "/providers/0/type must be one of: azure_openai, custom, deepseek, groq, mistral, ollama, openai, openrouter, together, xai"},
+		{"type of another build", llmtool.Provider{ID: "a", Type: "anthropic"}, `/providers/0/type "anthropic" is not supported by this build; supported are: azure_openai, custom, deepseek, groq, mistral, ollama, openai, openrouter, together, xai`},
 		{"custom without URL", llmtool.Provider{ID: "a", Type: "custom"}, `/providers/0/baseUrl is required for type "custom"`},
 		{"no URL", llmtool.Provider{ID: "a", Type: "openai", BaseURL: "localhost:80/v1"}, "/providers/0/baseUrl must be an http or https URL"},
 		{"URL with password", llmtool.Provider{ID: "a", Type: "openai", BaseURL: "http://u:p@h/v1"}, "/providers/0/baseUrl must not hold a user name or password; use apiKey or headers"},
@@ -46,7 +46,7 @@ func TestProviderFaults(t *testing.T) {
 		{"header of ours", llmtool.Provider{ID: "a", Type: "openai", Headers: map[string]string{"host": "x"}}, "/providers/0/headers/host can't be set; the client sets it itself"},
 		{"negative timeout", llmtool.Provider{ID: "a", Type: "openai", Timeout: -1}, "/providers/0/timeout must be between 1 and 3600000 milliseconds"},
 		{"negative price", llmtool.Provider{ID: "a", Type: "openai", Pricing: map[string]llmtool.Price{"m": {Prompt: -1}}}, "/providers/0/pricing/m/prompt must not be negative"},
-		{"all at once", llmtool.Provider{Type: "google", APIKey: "x", Timeout: 1e9}, "/providers/0/id is required\n/providers/0/timeout must be between 1 and 3600000 milliseconds\n/providers/0/type \"google\" is not supported by this build; supported are: custom, openai\n/providers/0/apiKey must not hold a key itself; name one, as in {{env.API_KEY}}"},
+		{"all at once", llmtool.Provider{Type: "google", APIKey: "x", Timeout: 1e9}, "/providers/0/id is required\n/providers/0/timeout must be between 1 and 3600000 milliseconds\n/providers/0/type \"google\" is not supported by this build; supported are: azure_openai, custom, deepseek, groq, mistral, ollama, openai, openrouter, together, xai\n/providers/0/apiKey must not hold a key itself; name one, as in {{env.API_KEY}}"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, faults := llmtool.NewClients([]llmtool.Provider{c.p}, nil, nil, nil)

@@ -19,7 +19,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"regexp"
 	"strings"
 	"time"
@@ -73,24 +72,16 @@ func (c *client) stream(ctx context.Context, in sdk.MessageNewParams, delta func
 	stream := c.messages.NewStreaming(ctx, in)
 	defer stream.Close()
 	var out sdk.Message
-	complete := false
 	for stream.Next() {
 		event := stream.Current()
 		if err := out.Accumulate(event); err != nil {
-			return nil, err
+			return reply(&out), err
 		}
 		if piece := event.Delta.Text + event.Delta.PartialJSON; piece != "" {
 			delta(piece)
 		}
-		complete = event.Type == "message_stop"
 	}
-	if err := stream.Err(); err != nil {
-		return reply(&out), err
-	}
-	if !complete {
-		return reply(&out), io.ErrUnexpectedEOF
-	}
-	return reply(&out), nil
+	return reply(&out), stream.Err()
 }
 
 // takesTemperature matches the models of Anthropic's that do. Those that this

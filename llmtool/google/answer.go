@@ -54,9 +54,6 @@ func (a *answer) add(out *genai.GenerateContentResponse) (text string) {
 	return text
 }
 
-// ended reports whether the answer was told to be over.
-func (a *answer) ended() bool { return a.finish != "" || a.blocked }
-
 func (a *answer) reply() *llmtool.Reply {
 	r := &llmtool.Reply{
 		Text: a.text.String(), Finish: string(a.finish), CalledTool: a.calledTool, Model: a.model, Nothing: !a.something,

@@ -13,7 +13,6 @@ package google
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"path"
 	"regexp"
@@ -109,13 +108,7 @@ func (c *client) stream(
 			r.Delta(piece)
 		}
 	}
-	switch {
-	case call.err != nil:
-		return a.reply(), call.err
-	case !a.ended():
-		return a.reply(), io.ErrUnexpectedEOF
-	}
-	return a.reply(), nil
+	return a.reply(), call.err
 }
 
 func configuration(r llmtool.Request) *genai.GenerateContentConfig {
