@@ -120,6 +120,11 @@ func TestConfigFaults(t *testing.T) {
 			c.FallbackProviderIDs, c.FallbackOn = []string{"x"}, []Reason{"refusal", "bad_request"}
 		}), "/fallbackOn/1 must be one of: content_filter, refusal"},
 		{"fallback on nothing", base(func(c *llmtool.Config) { c.FallbackOn = []Reason{"refusal"} }), "/fallbackOn has no effect without fallbackProviderIds"},
+		{"seed", base(func(c *llmtool.Config) { c.Seed = ptr(1 << 31) }), "/seed must be between 0 and 2147483647"},
+		{"negative seed", base(func(c *llmtool.Config) { c.Seed = ptr(-1) }), "/seed must be between 0 and 2147483647"},
+		{"five stops", base(func(c *llmtool.Config) { c.Stop = []string{"a", "b", "c", "d", "e"} }), "/stop must have at most 4 texts"},
+		{"empty stop", base(func(c *llmtool.Config) { c.Stop = []string{"a", ""} }), "/stop/1 must not be empty"},
+		{"images", base(func(c *llmtool.Config) { c.Images = []string{"{{parameters.text}}", "{{parameters.txt}}"} }), `/images/1 parameter "txt" isn't declared in the parameter schema (did you mean "text"?)`},
 		{"empty fallback", base(func(c *llmtool.Config) { c.FallbackProviderIDs = []string{""} }), "/fallbackProviderIds/0 must name a provider"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
