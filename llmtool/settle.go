@@ -82,7 +82,7 @@ func (p *provider) unreadable(x *exchange, err error, r Request) *errclass.Error
 	case htmlStart.Match(x.body):
 		e = errclass.Newf(errclass.InvalidResponse, errclass.NotJSON,
 			"provider %s answered with an HTML page; check its baseUrl", p.id)
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case endsMidway(x.body):
 		e = errclass.Newf(errclass.InvalidResponse, errclass.Truncated, "the answer of provider %s ends in mid-JSON", p.id)
 	case isMistyped || json.Valid(x.body):
 		what := "it is no object"
@@ -103,6 +103,12 @@ func (p *provider) garbled(x *exchange, err error) *errclass.Error {
 		e.Hint = checkBaseURL
 	}
 	return p.blame(e.WithCause(err), x)
+}
+
+// endsMidway reports whether a body is the beginning of JSON.
+func endsMidway(body []byte) bool {
+	var v json.RawMessage
+	return errors.Is(json.NewDecoder(bytes.NewReader(body)).Decode(&v), io.ErrUnexpectedEOF)
 }
 
 // blame says who answered.

@@ -116,6 +116,11 @@ func TestConfigFaults(t *testing.T) {
 		{"mode", base(func(c *llmtool.Config) { c.OutputMode = "xml" }), "/outputMode must be one of: text, json"},
 		{"schema of a text", base(func(c *llmtool.Config) { c.OutputSchema = json.RawMessage(`{}`) }), `/outputSchema has no effect unless outputMode is "json"`},
 		{"same provider twice", base(func(c *llmtool.Config) { c.FallbackProviderIDs = []string{"main"} }), `/fallbackProviderIds/0 names provider "main" a second time; use retries to ask the same provider again`},
+		{"seed", base(func(c *llmtool.Config) { c.Seed = ptr(1 << 31) }), "/seed must be between 0 and 2147483647"},
+		{"negative seed", base(func(c *llmtool.Config) { c.Seed = ptr(-1) }), "/seed must be between 0 and 2147483647"},
+		{"five stops", base(func(c *llmtool.Config) { c.Stop = []string{"a", "b", "c", "d", "e"} }), "/stop must have at most 4 texts"},
+		{"empty stop", base(func(c *llmtool.Config) { c.Stop = []string{"a", ""} }), "/stop/1 must not be empty"},
+		{"images", base(func(c *llmtool.Config) { c.Images = []string{"{{parameters.text}}", "{{parameters.txt}}"} }), `/images/1 parameter "txt" isn't declared in the parameter schema (did you mean "text"?)`},
 		{"empty fallback", base(func(c *llmtool.Config) { c.FallbackProviderIDs = []string{""} }), "/fallbackProviderIds/0 must name a provider"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
