@@ -84,3 +84,25 @@ func FuzzJSONAnswer(f *testing.F) {
 		}
 	})
 }
+
+// FuzzStream shows that no stream makes a run panic, lose its class or leak the
+// key, and that the deltas of a success are its result.
+func FuzzStream(f *testing.F) {
+	for _, text := range []string{
+		role + piece("Hello") + ending("stop") + spent + done, piece("a") + "event: error\ndata: x\n\n", "\ufeffdata:[DONE]", ": x\n\ndata: {\"error\":[]}",
+		"data: {\"choices\":[{\"delta\":{\"content\":[]},\"error\":{\"message\":\"$KEY\"}}]}\n\n", "{\"error\":true}", "data: null\n\ndata: {}\n\n", "\r\n\r\nid: 1\ndata: \"\\ud800\"",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		door := canned{200, http.Header{}, strings.ReplaceAll(text, "$KEY", apiKey)}
+		deltas, answer, e := streamed(t, t.Context(), llmtool.Config{}, clientsThrough(t, door, provider("http://provider.test")))
+		if e == nil {
+			require.JSONEq(t, quote(strings.Join(deltas, "")), string(answer.Value))
+			return
+		}
+		require.True(t, e.Class.Valid())
+		require.NotEqual(t, errclass.InternalError, e.Class, "%v", e.Cause)
+		require.NotContains(t, e.Message(), apiKey)
+	})
+}

@@ -47,7 +47,8 @@ type exchangeKey struct{}
 // request may take as long as most says; where its answer is wanted as a stream,
 // each wait for more of that may.
 func record(ctx context.Context, most *limit, asStream bool) (context.Context, *exchange, func()) {
-	x, stop := new(exchange), func() {}
+	x := new(exchange)
+	var stop func()
 	if asStream {
 		ctx, x.stream, stop = newStream(ctx, most)
 	} else {
@@ -100,7 +101,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	x.status, x.header = res.StatusCode, res.Header
 	x.phase.Store(phaseBody)
-	if x.stream != nil && x.watch(res, began) {
+	if x.stream != nil && res.StatusCode >= 200 && res.StatusCode <= 299 && x.watch(res, began) {
 		return res, nil
 	}
 	defer res.Body.Close()

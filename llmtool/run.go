@@ -27,7 +27,7 @@ type Input struct {
 	// output mode "json" that is the model's raw text. Once there was a piece,
 	// there is no retry and no fallback, whose answer would follow half of another;
 	// a turn to repair the answer is not streamed. Only [Answer] says what became of
-	// it all.
+	// it all. Nothing is redacted.
 	Delta func(text string)
 }
 

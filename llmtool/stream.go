@@ -89,21 +89,20 @@ type streamBody struct {
 	err   error
 }
 
-// watch takes over a response whose body may be a stream, and reports whether it
-// is one.
+// watch takes over the body of a success if it is a stream, and reports whether it
+// is one. began is when its request was sent.
 func (x *exchange) watch(res *http.Response, began time.Time) bool {
-	body := bufio.NewReaderSize(res.Body, 64) // all but the start is read past it
-	under := res.Body
+	from, under := bufio.NewReaderSize(res.Body, 64), res.Body // all but the start is read past its buffer
 	res.Body = struct {
 		io.Reader
 		io.Closer
-	}{body, under}
-	if res.StatusCode < 200 || res.StatusCode > 299 || !isEventStream(body) {
+	}{from, under}
+	if !isEventStream(from) {
 		return false
 	}
 	x.stream.timer.Stop()
 	x.stream.waited, x.stream.came = time.Since(began), true
-	res.Body = &streamBody{from: body, under: under, x: x}
+	res.Body = &streamBody{from: from, under: under, x: x}
 	return true
 }
 

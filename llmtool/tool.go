@@ -70,7 +70,7 @@ type Config struct {
 	OutputSchema json.RawMessage `json:"outputSchema,omitempty"`
 	// Timeout of one request to a provider, until its answer is read, in
 	// milliseconds, at most an hour. The provider's own timeout counts where it is
-	// shorter, or where this is zero. Each retry, fallback and repair has it anew;
+	// shorter, or where this is zero, and says what it means for a stream. Each retry, fallback and repair has it anew;
 	// the whole run is bounded by its context's deadline alone.
 	Timeout int `json:"timeout,omitempty"`
 	// Retries is how often a request that failed for a passing reason is

@@ -51,13 +51,13 @@ func (r *Redactor) settled(s string) int {
 		starts, ends, from = append(starts, start), append(ends, end), end
 	}
 	cut := min(x.open, r.tail(s))
+	for cut > 0 && cut < len(s) && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
 	for i := len(starts) - 1; i >= 0; i-- {
 		if starts[i] < cut && cut < ends[i] {
 			cut = starts[i]
 		}
-	}
-	for cut > 0 && cut < len(s) && !utf8.RuneStart(s[cut]) {
-		cut--
 	}
 	return cut
 }

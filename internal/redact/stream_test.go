@@ -70,3 +70,41 @@ func TestStreamCutAnywhere(t *testing.T) {
 		require.Equal(t, want, got.String()+s.Rest(), name)
 	}
 }
+
+// FuzzStream puts two secrets into a text that comes in pieces. Neither may be
+// left, and what is no secret must come out.
+func FuzzStream(f *testing.F) {
+	f.Add("sk-live-1", "hunter2", "a ", " b", uint8(3))
+	f.Add("aaaa", "aaaab", "aaa", "aab", uint8(1))
+	f.Add("abcdef", "defghi", "abc", "ghi", uint8(2))
+	f.Add("é\\u00", "%25%é", "\\", "%2", uint8(1))
+	f.Add("0001", "%000", "0", "\xa3", uint8(16))
+	f.Fuzz(func(t *testing.T, one, two, before, after string, size uint8) {
+		if len(one)+len(two)+len(before)+len(after) > 500 {
+			t.Skip()
+		}
+		r := redact.New([]string{one, two})
+		text := before + one + after + two
+		s := r.Stream()
+		var b strings.Builder
+		for at := 0; at < len(text); {
+			end := min(len(text), at+1+int(size))
+			b.WriteString(s.Add(text[at:end]))
+			at = end
+		}
+		got := b.String() + s.Rest()
+		if r.String(text) == text && got != text {
+			t.Fatalf("%q becomes %q", text, got)
+		}
+		for _, secret := range []string{one, two} {
+			if !hideable(secret) || strings.Contains(text, redact.Marker) {
+				continue
+			}
+			for piece := range strings.SplitSeq(got, redact.Marker) {
+				if strings.Contains(piece, secret) {
+					t.Fatalf("%q is left in %q", secret, got)
+				}
+			}
+		}
+	})
+}
