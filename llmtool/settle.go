@@ -33,13 +33,13 @@ func (p *provider) settle(ctx context.Context, x *exchange, reply *Reply, err er
 		return nil, classify(x, readError(x.body), p, r.texts())
 	case x.streamed() && x.stream.told.found:
 		return reply, classify(x, x.stream.told, p, r.texts())
+	case x.streamed() && (errors.Is(err, io.ErrUnexpectedEOF) || err == nil && reply.Finish == "" && !x.stream.done):
+		return reply, p.blame(errclass.Newf(errclass.InvalidResponse, errclass.Truncated,
+			"the stream of provider %s ended before its answer was complete", p.id), x)
 	case err != nil && x.streamed():
 		return reply, p.garbled(x, err)
 	case err != nil:
 		return nil, p.unreadable(x, err, r)
-	case x.streamed() && reply.Finish == "" && !x.stream.done:
-		return reply, p.blame(errclass.Newf(errclass.InvalidResponse, errclass.Truncated,
-			"the stream of provider %s ended before its answer was complete", p.id), x)
 	case reply.Finish == FinishError:
 		return reply, classify(x, readChoiceError(x.body), p, r.texts())
 	case reply.Text == "" && reply.Refusal == "":
