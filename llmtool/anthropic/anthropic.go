@@ -19,7 +19,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"regexp"
 	"strings"
 	"time"
@@ -82,11 +81,7 @@ func (c *client) stream(ctx context.Context, in sdk.MessageNewParams, delta func
 			delta(piece)
 		}
 	}
-	err := stream.Err()
-	if err == nil && out.StopReason == "" {
-		err = io.ErrUnexpectedEOF
-	}
-	return reply(&out), err
+	return reply(&out), stream.Err()
 }
 
 // takesTemperature matches the models of Anthropic's that do. Those that this

@@ -13,7 +13,6 @@ package google
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"path"
 	"regexp"
@@ -108,9 +107,6 @@ func (c *client) stream(
 		if piece := a.add(out); piece != "" {
 			r.Delta(piece)
 		}
-	}
-	if call.err == nil && a.finish == "" && !a.blocked {
-		call.err = io.ErrUnexpectedEOF
 	}
 	return a.reply(), call.err
 }
