@@ -48,7 +48,7 @@ func TestFallbackDetails(t *testing.T) {
 	for _, c := range []struct{ first, fallbacks, plain, details string }{
 		{"filtered", "busy, good",
 			`{"success":true,"data":{"result":"short","duration":0,"status":"success","usage":{"promptTokens":20,"completionTokens":4,"totalTokens":24,"estimatedCost":0.00006}}}`,
-			`{"upstream":{"host":"HOST","provider":"good","status":200,"requestId":"req-good"},"executionId":"ID","tries":[` +
+			`{"attempts":3,"upstream":{"host":"HOST","provider":"good","status":200,"requestId":"req-good"},"executionId":"ID","tries":[` +
 				filtered + `,` + busy + `,{"provider":"good","model":"gpt-x-2026-01-02",` + cost + `}]}`},
 		{"filtered", "busy",
 			`{"success":false,"error":"Tool execution failed: LLM error: 503: too busy for [redacted]","duration":0,"status":"error"}`,

@@ -99,6 +99,9 @@ func (r *Result) details() *errclass.Details {
 			try.Usage = t.Usage
 		}
 		d.Tries = append(d.Tries, try)
+		if r.Failure == nil && t.Model != "" { // it was asked
+			d.Attempts++
+		}
 	}
 	d.ExecutionID = r.ExecutionID
 	d.Logs = r.Logs

@@ -71,7 +71,39 @@ func pairs(address string) ([]duel.Pair, error) {
 		bare, closeBare := bare(address, w.path, w.config != "")
 		all = append(all, duel.Pair{Work: w.name, BareName: "go-openai", Bare: bare, Tool: tool, Close: func() { closeTool(); closeBare() }})
 	}
-	return all, nil
+	alone, closeAlone, err := alone(address, workloads[0].path)
+	if err != nil {
+		return nil, err
+	}
+	bare, closeBare := bare(address, workloads[0].path, false)
+	return append(all, duel.Pair{
+		Work: workloads[0].name + ", llmtool without a runner", BareName: "go-openai", Bare: bare, Tool: alone,
+		Close: func() { closeAlone(); closeBare() },
+	}), nil
+}
+
+// alone is package llmtool by itself, through the guarded transport.
+func alone(address, path string) (duel.Call, func(), error) {
+	transport, err := httptool.NewTransport(httptool.Policy{Allow: []string{address}})
+	if err != nil {
+		return nil, nil, err
+	}
+	clients, faults := llmtool.NewClients([]llmtool.Provider{{
+		ID: "main", Type: "openai", BaseURL: "http://" + address + path, APIKey: "{{env.KEY}}", Model: model,
+	}}, map[string]string{"KEY": key}, nil, transport)
+	if len(faults) > 0 {
+		return nil, nil, errors.New(faults[0].Message)
+	}
+	tool, faults := llmtool.Compile(llmtool.Config{ProviderID: "main", SystemPrompt: system, PromptTemplate: "Sum up: {{parameters.text}}"}, nil)
+	if len(faults) > 0 {
+		return nil, nil, errors.New(faults[0].Message)
+	}
+	return func() ([]byte, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		answer, err := tool.Run(ctx, clients, llmtool.Input{Parameters: map[string]any{"text": text}})
+		return answer.Value, err
+	}, transport.CloseIdleConnections, nil
 }
 
 func tool(address, path, config string) (duel.Call, func(), error) {
