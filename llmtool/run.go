@@ -219,7 +219,7 @@ func (r *run) turn(ctx context.Context, p *provider, in Request) (*Reply, error)
 			return nil, err
 		}
 		if r.delivered && in.Delta != nil {
-			e.Stopped = errclass.StoppedNotRetryable
+			e.Stopped = errclass.StoppedMaxAttempts
 			return nil, &e
 		}
 		wait := e.RetryAfter

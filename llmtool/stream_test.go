@@ -260,7 +260,7 @@ func TestNoSecondAnswerAfterTheFirstDelta(t *testing.T) {
 			if c.attempts == 1 {
 				require.Equal(t, Overloaded, e.Reason)
 				require.True(t, e.Retryable)
-				require.Equal(t, StoppedNotRetryable, e.Stopped)
+				require.Equal(t, StoppedMaxAttempts, e.Stopped)
 			} else {
 				require.Nil(t, e)
 			}
