@@ -144,6 +144,31 @@ func TestTypes(t *testing.T) {
 	}
 }
 
+// No type takes anything from the process's environment: a provider without a key
+// sends none, to nobody but its own address.
+func TestTypesReadNoEnvironment(t *testing.T) {
+	for _, name := range []string{
+		"OPENAI", "AZURE_OPENAI", "DEEPSEEK", "GROQ", "MISTRAL", "OPENROUTER", "TOGETHER", "XAI", "ANTHROPIC", "GOOGLE", "OLLAMA",
+	} {
+		t.Setenv(name+"_API_KEY", "trap")
+		t.Setenv(name+"_BASE_URL", "http://192.0.2.1")
+	}
+	t.Setenv("OPENAI_ORG_ID", "trap")
+	t.Setenv("OLLAMA_HOST", "192.0.2.1")
+	for _, tc := range types {
+		up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = fmt.Fprintf(w, tc.answer, `"Hello."`, tc.stop)
+		})
+		c := clientsOf(t, llmtool.Provider{ID: "main", Type: tc.name, BaseURL: up.URL + tc.base, Model: "m"})
+		_, err := compile(t, llmtool.Config{}).Run(t.Context(), c, input)
+		require.NoError(t, err, tc.name)
+		for name, values := range up.headers[0] {
+			require.NotContains(t, strings.Join(values, " "), "trap", name)
+		}
+	}
+}
+
 // Each type has a base URL of its own, but for those that can't.
 func TestDefaultBaseURLs(t *testing.T) {
 	t.Parallel()
