@@ -82,6 +82,10 @@ func TestOutcomeGolden(t *testing.T) {
 			`{"success":false,"error":"Tool execution failed: HTTP error: 404 Not Found: no <b> & \"q\"","duration":0,"status":"error"}`},
 		{"a clock that went back", errclass.Outcome{Err: errclass.New(errclass.Timeout, errclass.Queue, ""), Duration: -time.Second},
 			`{"success":false,"error":"Tool execution failed: Timeout","duration":0,"status":"error"}`},
+		{"tries and the usage of a failure", errclass.Outcome{Err: errclass.New(errclass.LLMError, errclass.Overloaded, "busy"), Details: &errclass.Details{
+			Tries: []errclass.Try{{Provider: "a", Model: "m", Reason: errclass.Overloaded, Error: "LLM error: busy"}, {Provider: "b", Model: "n", Usage: usage}}, Usage: usage}},
+			`{"success":false,"error":"Tool execution failed: LLM error: busy","duration":0,"status":"error","details":{"tries":[{"provider":"a","model":"m","reason":"overloaded","error":"LLM error: busy"},` +
+				`{"provider":"b","model":"n","usage":{"promptTokens":7}}],"usage":{"promptTokens":7}}}`},
 		{"few details", errclass.Outcome{Err: errclass.FromPanic(secret), Details: errclass.FromPanic(secret).Details()},
 			`{"success":false,"error":"Tool execution failed: Internal error","duration":0,"status":"error",` +
 				`"details":{"class":"internal_error","reason":"panic","origin":"platform","retryable":false,"hint":"Report this with the execution id."}}`},
@@ -262,6 +266,25 @@ func TestDetailsSayWhatWasLeftOut(t *testing.T) {
 		require.Len(t, e.Details().Stack, min(n, 10))
 		require.Equal(t, n > 10, e.Details().Truncated)
 	}
+}
+
+func TestTheLastTriesAreKept(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{9, 10, 11} {
+		d := &errclass.Details{Tries: make([]errclass.Try, n)}
+		d.Tries[0].Provider, d.Tries[n-1].Provider = "first", "last"
+		doc := requireFailureDocument(t, errclass.Outcome{Err: &errclass.Error{}, Details: d})
+		require.Contains(t, string(doc), `"last"`)
+		require.Equal(t, n <= 10, strings.Contains(string(doc), `"first"`))
+		require.Equal(t, n > 10, strings.Contains(string(doc), `"truncated":true`))
+		require.Equal(t, "first", d.Tries[0].Provider)
+	}
+	long := strings.Repeat("\n𝄞", 500)
+	d := &errclass.Details{Usage: 1}
+	for range 40 {
+		d.Tries = append(d.Tries, errclass.Try{Provider: long, Model: long, Reason: errclass.Reason(long), Error: long, Usage: 1})
+	}
+	requireFailureDocument(t, errclass.Outcome{Err: hostileError(long), Details: d})
 }
 
 func TestDetailsListCausesOfCauses(t *testing.T) {

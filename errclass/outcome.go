@@ -56,7 +56,22 @@ type Details struct {
 	Stack        []string       `json:"stack,omitempty"`
 	Logs         []LogLine      `json:"logs,omitempty"`
 	Causes       []string       `json:"causes,omitempty"`
-	Truncated    bool           `json:"truncated,omitempty"`
+	// Tries are the requests that were made, of those that a provider bills; the
+	// last 10 of them.
+	Tries []Try `json:"tries,omitempty"`
+	// Usage is what all of them consumed, where it doesn't stand beside a result.
+	Usage     any  `json:"usage,omitempty"`
+	Truncated bool `json:"truncated,omitempty"`
+}
+
+// Try is one request to a provider. Reason and Error are empty for the one that
+// was answered.
+type Try struct {
+	Provider string `json:"provider,omitempty"`
+	Model    string `json:"model,omitempty"`
+	Reason   Reason `json:"reason,omitempty"`
+	Error    string `json:"error,omitempty"`
+	Usage    any    `json:"usage,omitempty"` // what it consumed
 }
 
 // TimeoutDetail names the time limit that was hit.
@@ -67,6 +82,7 @@ type TimeoutDetail struct {
 
 const (
 	maxCauses     = 5
+	maxTries      = 10
 	maxStack      = 10
 	maxDetailText = 300 // characters of one cause, frame, hint or upstream field
 	maxWord       = 128 // characters of an identifier or a word of a vocabulary
@@ -150,6 +166,16 @@ func (d *Details) bounded() *Details {
 	}
 	b.Stack = b.lines(d.Stack, maxStack)
 	b.Causes = b.lines(d.Causes, maxCauses)
+	b.Tries = slices.Clone(d.Tries)
+	if n := len(d.Tries); n > maxTries {
+		b.Tries, b.Truncated = b.Tries[n-maxTries:], true
+	}
+	for i, t := range b.Tries {
+		b.Tries[i] = Try{
+			Provider: OneLine(t.Provider, maxWord), Model: OneLine(t.Model, maxWord),
+			Reason: Reason(OneLine(string(t.Reason), maxWord)), Error: OneLine(t.Error, maxDetailText), Usage: t.Usage,
+		}
+	}
 	return &b
 }
 
@@ -179,7 +205,7 @@ func (o Outcome) MarshalJSON() ([]byte, error) {
 
 // AppendJSON appends the outcome to dst; see [Outcome]. The bytes of a result are
 // copied without being looked at. A failure's document without its logs stays
-// under 8 KiB, whatever it holds. An error means that Usage can't be JSON; dst is
+// under 8 KiB, whatever it holds. An error means that a Usage can't be JSON; dst is
 // returned as it was.
 func (o Outcome) AppendJSON(dst []byte) ([]byte, error) {
 	if o.Err == nil {
@@ -275,6 +301,8 @@ func (d *Details) shrink() {
 		d.Causes = d.Causes[:len(d.Causes)-1]
 	case len(d.Stack) > 0:
 		d.Stack = d.Stack[:len(d.Stack)-1]
+	case len(d.Tries) > 0:
+		d.Tries = d.Tries[1:]
 	case d.Upstream != nil:
 		d.Upstream = nil
 	default:

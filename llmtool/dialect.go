@@ -37,8 +37,9 @@ type Account struct {
 //
 // Where the provider answered with a failure, the error's words don't matter: what
 // was recorded decides. An answer that holds no text, or stopped early, is a
-// [Reply] and no error; a stream that just ends is one without a Finish. Beside the
-// error of a stream may stand a Reply with the usage until there.
+// [Reply] and no error; a stream that ends without a word of why is an error,
+// [io.ErrUnexpectedEOF] say. Beside the error of a stream may stand a Reply with the
+// usage until there.
 type Client interface {
 	Chat(ctx context.Context, r Request) (*Reply, error)
 }

@@ -47,7 +47,9 @@ type Provider struct {
 	// streamed it bounds each wait for more; once there is text, no wait may be
 	// longer than 30 s.
 	Timeout int `json:"timeout,omitempty"`
-	// Pricing by model, for [Usage.EstimatedCost].
+	// Pricing by model, for [Usage.EstimatedCost]; a model with a date in its name
+	// has the price of the one without, unless it has its own. Defaults to the list
+	// prices of the vendor that Type names, for the models known on [PricesOf].
 	Pricing map[string]Price `json:"pricing,omitempty"`
 }
 
@@ -67,7 +69,7 @@ type provider struct {
 	version string // of the API
 	host    string
 	model   string
-	timeout time.Duration
+	limit   *limit // of one request
 	prices  map[string]Price
 
 	key              *expression.Template // nil: none
@@ -88,7 +90,7 @@ func compileProvider(
 	c := &providerCheck{index: i, dialects: append(slices.Clone(builtIn), dialects...)}
 	c.p = &provider{
 		id: given.ID, model: given.Model, prices: given.Pricing, door: door,
-		timeout: cmp.Or(time.Duration(given.Timeout)*time.Millisecond, defaultTimeout),
+		limit: &limit{cmp.Or(time.Duration(given.Timeout)*time.Millisecond, defaultTimeout), "the provider's timeout"},
 	}
 	switch {
 	case given.ID == "":

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -21,6 +22,9 @@ const maxResponseBytes = 10 << 20
 
 // maxErrorBytes bounds what is read of the body of a response that failed.
 const maxErrorBytes = 64 << 10
+
+// usualBytes is what a body of no given length is taken to have, at first.
+const usualBytes = 4 << 10
 
 // Phases of a request, in their order, as [exchange.phase] holds them.
 const (
@@ -39,6 +43,7 @@ type exchange struct {
 	body   []byte  // all of a success, at most maxErrorBytes of a failure, none of a stream
 	err    error   // why there is no response, or why its body ends early
 	stream *stream // nil unless the answer is wanted as one
+	trace  httptrace.ClientTrace
 }
 
 type exchangeKey struct{}
@@ -52,12 +57,10 @@ func record(ctx context.Context, most *limit, asStream bool) (context.Context, *
 	if asStream {
 		ctx, x.stream, stop = newStream(ctx, most)
 	} else {
-		ctx, stop = context.WithTimeoutCause(ctx, most.after, most)
+		ctx, stop = most.bound(ctx)
 	}
-	ctx = context.WithValue(ctx, exchangeKey{}, x)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { x.phase.CompareAndSwap(phaseConnect, phaseHeaders) },
-	}), x, stop
+	x.trace.GotConn = func(httptrace.GotConnInfo) { x.phase.CompareAndSwap(phaseConnect, phaseHeaders) }
+	return httptrace.WithClientTrace(context.WithValue(ctx, exchangeKey{}, x), &x.trace), x, stop
 }
 
 // recorded is what is seen of the request whose context ctx is.
@@ -90,9 +93,10 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	x.status, x.header, x.body, x.err = 0, nil, nil, nil // a client may ask again in other words
 	began := time.Now()
-	req = req.Clone(req.Context()) // its header is the client library's
-	for name, values := range w.header {
-		req.Header[name] = values
+	if len(w.header) > 0 {
+		req = req.WithContext(req.Context())
+		req.Header = maps.Clone(req.Header) // it is the client library's
+		maps.Copy(req.Header, w.header)
 	}
 	res, err := w.door.RoundTrip(req)
 	if err != nil {
@@ -137,7 +141,11 @@ func readBody(res *http.Response) ([]byte, error) {
 		return body, nil
 	}
 	var b bytes.Buffer
-	b.Grow(int(min(max(res.ContentLength, 0), maxErrorBytes)) + bytes.MinRead)
+	size := res.ContentLength
+	if size < 0 {
+		size = usualBytes
+	}
+	b.Grow(int(min(size, maxErrorBytes)) + bytes.MinRead)
 	_, err := b.ReadFrom(io.LimitReader(res.Body, maxResponseBytes+1))
 	if err == nil && b.Len() > maxResponseBytes {
 		err = errTooLarge
@@ -149,6 +157,14 @@ func readBody(res *http.Response) ([]byte, error) {
 type limit struct {
 	after time.Duration
 	owner string // "the provider's timeout"
+}
+
+// bound puts a request under the limit, unless it ends sooner anyway.
+func (l *limit) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < l.after {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, l.after, l)
 }
 
 func (l *limit) Error() string { return l.owner + " is " + l.after.String() }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/internal/expression"
@@ -35,13 +33,17 @@ type Input struct {
 type Answer struct {
 	// Value is the result as JSON; nil with a failure.
 	Value json.RawMessage
-	// Usage is nil where no provider stated any.
+	// Usage is the sum over all Tries; nil where no provider stated any.
 	Usage *Usage
 	// Provider and Model are who answered last. Model is as the provider names it.
 	Provider string
 	Model    string
+	// Upstream is where the last request went and what came back.
+	Upstream errclass.Upstream
 	// Attempts counts the requests sent.
 	Attempts int
+	// Tries are those requests in turn, and the providers that couldn't be asked.
+	Tries []Try
 }
 
 // Run fills the prompts, asks the model and returns its answer. The Answer is
@@ -55,7 +57,10 @@ func (t *Tool) Run(ctx context.Context, c *Clients, in Input) (*Answer, error) {
 	r := &run{tool: t}
 	value, err := r.execute(ctx, c, in)
 	answer := &Answer{
-		Value: value, Usage: r.bill.usage(), Provider: r.provider, Model: r.model, Attempts: r.attempts,
+		Value: value, Usage: total(r.tries), Upstream: r.upstream, Attempts: r.attempts, Tries: r.tries,
+	}
+	if n := len(r.tries); n > 0 {
+		answer.Provider, answer.Model = r.tries[n-1].Provider, r.tries[n-1].Model
 	}
 	if err != nil {
 		return answer, r.finish(ctx, err)
@@ -66,12 +71,9 @@ func (t *Tool) Run(ctx context.Context, c *Clients, in Input) (*Answer, error) {
 // run is one execution of a tool.
 type run struct {
 	tool     *Tool
-	bill     bill
+	tries    []Try
 	attempts int
-	provider string
-	model    string
 	upstream errclass.Upstream // who answered last
-	stopped  errclass.Stopped
 
 	delivered bool // a piece of an answer is with the caller
 }
@@ -79,7 +81,7 @@ type run struct {
 // finish completes a failure with what the run knows.
 func (r *run) finish(ctx context.Context, err error) *errclass.Error {
 	e := *errclass.Classify(err)
-	e.Attempts, e.Stopped = r.attempts, r.stopped
+	e.Attempts = r.attempts
 	switch {
 	case r.attempts == 0: // nothing was sent, so there is nothing to repeat
 	case e.Class == errclass.Cancelled:
@@ -99,33 +101,23 @@ func (r *run) execute(ctx context.Context, c *Clients, in Input) (json.RawMessag
 	if err != nil {
 		return nil, err
 	}
+	var failures []*errclass.Error
 	for i, id := range r.tool.providerIDs {
-		value, failed := r.ask(ctx, c, in, id, i > 0, prompt)
-		if failed == nil {
+		before := len(r.tries)
+		value, err := r.ask(ctx, c, in, id, i > 0, prompt)
+		if err == nil {
 			return value, nil
 		}
-		if err = failed; r.delivered || !elsewhere(ctx, failed) {
+		e := errclass.Classify(err)
+		if len(r.tries) == before && ctx.Err() == nil {
+			r.tries = append(r.tries, Try{Provider: id, Err: e})
+		}
+		failures = append(failures, e)
+		if r.delivered || !r.tool.elsewhere(ctx, e) {
 			break
 		}
 	}
-	return nil, err
-}
-
-// elsewhere reports whether another provider may do better.
-func elsewhere(ctx context.Context, err error) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	e := errclass.Classify(err)
-	switch e.Class {
-	case errclass.ConnectionRefused, errclass.Timeout:
-		return true
-	case errclass.LLMError:
-		return slices.Contains([]errclass.Reason{
-			errclass.Overloaded, errclass.RateLimit, errclass.Quota, errclass.ServerError,
-		}, e.Reason)
-	}
-	return false
+	return nil, decisive(ctx, failures)
 }
 
 // prompt fills the templates: a request without a model.
@@ -143,12 +135,15 @@ func (t *Tool) prompt(in Input) (Request, error) {
 		return Request{}, errclass.New(errclass.ConfigurationError, errclass.BadExpression,
 			"promptTemplate yields an empty prompt; give the parameters that it names")
 	}
+	if instruction := t.format.instruction(); instruction != "" {
+		system += "\n\n" + instruction
+	}
 	images, err := t.showing(scope)
 	if err != nil {
 		return Request{}, err
 	}
 	return Request{
-		System:      strings.TrimSpace(system + "\n\n" + t.format.instruction()),
+		System:      strings.TrimSpace(system),
 		Messages:    []Message{{Role: RoleUser, Text: user, Images: images}},
 		Temperature: t.temperature, MaxTokens: t.maxTokens, Seed: t.seed, Stop: t.stop, Format: t.format,
 	}, nil
@@ -168,7 +163,6 @@ func (r *run) ask(ctx context.Context, c *Clients, in Input, id string, fallback
 		return nil, errclass.Newf(errclass.ConfigurationError, errclass.BadDefinition,
 			"the tool names no model, and provider %s has no default", id)
 	}
-	r.provider, r.model = id, model
 	turn := prompt
 	turn.Model, turn.Delta = model, in.Delta
 	answer, err := r.turn(ctx, p, turn)
@@ -176,12 +170,13 @@ func (r *run) ask(ctx context.Context, c *Clients, in Input, id string, fallback
 		return nil, err
 	}
 	if !r.tool.json {
-		return marshalText(answer.Text)
+		return strictjson.Quote(answer.Text)
 	}
 	value, faults := r.tool.parse(answer.Text)
 	if value != nil {
 		return value, nil
 	}
+	r.missed(faults)
 	turn.Delta = nil
 	turn.Messages = append(slices.Clone(prompt.Messages),
 		Message{Role: RoleAssistant, Text: answer.Text}, Message{Role: RoleUser, Text: complaint(faults)})
@@ -191,9 +186,16 @@ func (r *run) ask(ctx context.Context, c *Clients, in Input, id string, fallback
 	if value, faults = r.tool.parse(answer.Text); value != nil {
 		return value, nil
 	}
+	return nil, r.missed(faults)
+}
+
+// missed is the failure of an answer, the last one, that isn't what the tool
+// promises.
+func (r *run) missed(faults []errclass.FieldError) *errclass.Error {
 	e := unfit(faults)
 	e.Upstream = r.upstream
-	return nil, e
+	r.tries[len(r.tries)-1].Err = e
+	return e
 }
 
 // modelFor chooses the model: the tool's at its first choice, and a provider's
@@ -205,10 +207,6 @@ func modelFor(tool, provider string, fallback bool) string {
 	return tool
 }
 
-func marshalText(text string) (json.RawMessage, error) {
-	return strictjson.Marshal(text)
-}
-
 // turn is one answer of the model, with retries.
 func (r *run) turn(ctx context.Context, p *provider, in Request) (*Reply, error) {
 	for attempt := 0; ; attempt++ {
@@ -216,20 +214,23 @@ func (r *run) turn(ctx context.Context, p *provider, in Request) (*Reply, error)
 		if err == nil {
 			return answer, nil
 		}
-		r.stopped = ""
-		e := errclass.Classify(err)
+		e := *errclass.Classify(err)
 		if !e.Retryable || attempt >= r.tool.retries || ctx.Err() != nil {
 			return nil, err
 		}
 		if r.delivered && in.Delta != nil {
-			r.stopped = errclass.StoppedNotRetryable
-			return nil, err
+			e.Stopped = errclass.StoppedNotRetryable
+			return nil, &e
 		}
-		if !pause(ctx, e.RetryAfter, attempt) {
-			if ctx.Err() == nil {
-				r.stopped = errclass.StoppedDeadline
-				return nil, err
-			}
+		wait := e.RetryAfter
+		if wait <= 0 {
+			wait = backoff(attempt)
+		}
+		if wait > longestWait || !inTime(ctx, wait) {
+			e.Stopped = errclass.StoppedDeadline
+			return nil, &e
+		}
+		if !sleep(ctx, wait) {
 			return nil, ended(ctx, err)
 		}
 	}
@@ -248,32 +249,6 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-const (
-	firstPause = 500 * time.Millisecond
-	longPause  = 30 * time.Second
-)
-
-// pause waits before the next attempt, and reports whether there may be one. It
-// doesn't begin a wait that the deadline would cut.
-func pause(ctx context.Context, asked time.Duration, attempt int) bool {
-	wait := asked
-	if wait <= 0 {
-		wait = min(firstPause<<attempt, longPause)
-		wait = wait/2 + rand.N(wait/2)
-	}
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
-		return false
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // attempt sends one request and judges its answer.
 func (r *run) attempt(ctx context.Context, p *provider, in Request) (*Reply, error) {
 	if ctx.Err() != nil {
@@ -286,18 +261,22 @@ func (r *run) attempt(ctx context.Context, p *provider, in Request) (*Reply, err
 	answer, err := p.client.Chat(ctx, r.delivering(in, x))
 	answer, err = p.settle(ctx, x, answer, err, in)
 	r.upstream = p.upstream(x)
+	try := Try{Provider: p.id, Model: in.Model}
 	if answer != nil {
-		r.bill.add(answer.Usage, p.prices, in.Model, answer.Model)
+		try.Usage = p.charge(answer.Usage, answer.Model, in.Model)
 		if answer.Model != "" {
-			r.model = errclass.OneLine(answer.Model, 100)
+			try.Model = errclass.OneLine(answer.Model, 100)
 		}
 	}
+	if err == nil {
+		if e := r.judge(p, answer, in); e != nil {
+			e.Upstream, err = r.upstream, e
+		}
+	}
+	try.Err = errclass.Classify(err)
+	r.tries = append(r.tries, try)
 	if err != nil {
 		return nil, err
-	}
-	if e := r.judge(p, answer, in); e != nil {
-		e.Upstream = r.upstream
-		return nil, e
 	}
 	return answer, nil
 }
@@ -321,10 +300,10 @@ func (r *run) delivering(in Request, x *exchange) Request {
 
 // requestLimit is how long one request to the provider may take.
 func (t *Tool) requestLimit(p *provider) *limit {
-	if t.timeout > 0 && t.timeout < p.timeout {
-		return &limit{t.timeout, "the tool's request timeout"}
+	if t.limit.after > 0 && t.limit.after < p.limit.after {
+		return t.limit
 	}
-	return &limit{p.timeout, "the provider's timeout"}
+	return p.limit
 }
 
 // judge finds what is no error by status and yet no answer.

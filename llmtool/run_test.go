@@ -207,61 +207,20 @@ func TestRetries(t *testing.T) {
 		require.Equal(t, 1, e.Attempts)
 		require.Equal(t, StoppedDeadline, e.Stopped)
 	})
+	t.Run("never sleeps for more than a minute", func(t *testing.T) {
+		up, _ := failing(9, "60001", "{}", 429)
+		_, e := run(t, llmtool.Config{Retries: 5}, clients(t, provider(up.URL)))
+		require.Equal(t, RateLimit, e.Reason)
+		require.Equal(t, 60001*time.Millisecond, e.RetryAfter)
+		require.Equal(t, 1, e.Attempts)
+		require.Equal(t, StoppedDeadline, e.Stopped)
+	})
 	t.Run("an empty answer is worth another", func(t *testing.T) {
 		up := answers(t, completion("", "stop"), says("hi"))
 		answer, e := run(t, llmtool.Config{Retries: 1}, clients(t, provider(up.URL)))
 		require.Nil(t, e)
 		require.Equal(t, 30, answer.Usage.TotalTokens)
 	})
-}
-
-func TestFallback(t *testing.T) {
-	t.Parallel()
-	respond := func(status int, body string) *upstream {
-		return serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(status)
-			_, _ = io.WriteString(w, body)
-		})
-	}
-	for _, c := range []struct {
-		name   string
-		first  string
-		passes bool
-	}{
-		{"overloaded", respond(503, "").URL, true},
-		{"rate limit", respond(429, "").URL, true},
-		{"quota", respond(402, "").URL, true},
-		{"server error", respond(500, "").URL, true},
-		{"unreachable", "http://127.0.0.1:1", true},
-		{"silent", stall(t, ""), true},
-		{"bad request", respond(400, "").URL, false},
-		{"wrong key", respond(401, "").URL, false},
-		{"context length", respond(413, "").URL, false},
-		{"refusal", respond(200, `{"choices":[{"message":{"refusal":"no"}}]}`).URL, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			up := answers(t, says("from the second"))
-			first, second := provider(c.first), provider(up.URL)
-			first.Timeout = 5000
-			if c.name == "silent" {
-				first.Timeout = 30
-			}
-			second.ID, second.Model = "second", "its-own"
-			cfg := llmtool.Config{Model: "gpt-4o", FallbackProviderIDs: []string{"second"}}
-			answer, e := run(t, cfg, clients(t, first, second))
-			if !c.passes {
-				require.NotNil(t, e)
-				require.Equal(t, "main", e.Upstream.Provider)
-				require.Empty(t, up.seen())
-				return
-			}
-			require.Nil(t, e)
-			require.Equal(t, "second", answer.Provider)
-			require.Equal(t, 2, answer.Attempts)
-			require.Equal(t, `"its-own"`, member(t, up.seen()[0], "model"))
-		})
-	}
 }
 
 func TestConcurrentRuns(t *testing.T) {

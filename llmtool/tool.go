@@ -78,13 +78,20 @@ type Config struct {
 	Retries int `json:"retries,omitempty"`
 	// FallbackProviderIDs are asked in turn where the provider before is
 	// unreachable, silent, overloaded, out of quota or broken. Each uses its own
-	// default model, or this tool's Model where it has none.
+	// default model, or this tool's Model where it has none. What the caller or the
+	// operator must mend (a request that is wrong or too long, an answer that misses
+	// the schema, a key that is missing or refused) is never hidden by a fallback.
 	FallbackProviderIDs []string `json:"fallbackProviderIds,omitempty"`
+	// FallbackOn are further reasons to ask the next provider:
+	// [errclass.ContentFilter] and [errclass.Refusal], which another may judge
+	// differently. Only with FallbackProviderIDs.
+	FallbackOn []errclass.Reason `json:"fallbackOn,omitempty"`
 }
 
 // Tool is a compiled [Config]. It is immutable and safe for concurrent use.
 type Tool struct {
 	providerIDs  []string // the first choice, then the fallbacks
+	fallbackOn   []errclass.Reason
 	model        string
 	system, user *expression.Template
 	temperature  float64
@@ -92,7 +99,7 @@ type Tool struct {
 	seed         *int
 	stop         []string
 	images       []*expression.Template
-	timeout      time.Duration // of one request; 0: the provider's
+	limit        *limit // of one request; 0: the provider's
 	retries      int
 	json         bool
 	schema       *schema.Schema // nil: any JSON
@@ -113,7 +120,7 @@ func Compile(cfg Config, parameterSchema []byte) (*Tool, []errclass.FieldError) 
 	t := &Tool{
 		providerIDs: append([]string{cfg.ProviderID}, cfg.FallbackProviderIDs...), model: cfg.Model,
 		temperature: DefaultTemperature, maxTokens: DefaultMaxTokens, seed: cfg.Seed, stop: cfg.Stop,
-		timeout: time.Duration(cfg.Timeout) * time.Millisecond, retries: cfg.Retries,
+		limit: &limit{time.Duration(cfg.Timeout) * time.Millisecond, "the tool's request timeout"}, retries: cfg.Retries, fallbackOn: cfg.FallbackOn,
 	}
 	c.providers(cfg)
 	if strings.TrimSpace(cfg.PromptTemplate) == "" {
@@ -157,6 +164,14 @@ func (c *compiler) providers(cfg Config) {
 			c.fault(pointer, "must name a provider")
 		case id == cfg.ProviderID || slices.Contains(cfg.FallbackProviderIDs[:i], id):
 			c.fault(pointer, "names provider %q a second time; use retries to ask the same provider again", id)
+		}
+	}
+	if len(cfg.FallbackOn) > 0 && len(cfg.FallbackProviderIDs) == 0 {
+		c.fault("/fallbackOn", "has no effect without fallbackProviderIds")
+	}
+	for i, reason := range cfg.FallbackOn {
+		if reason != errclass.ContentFilter && reason != errclass.Refusal {
+			c.fault(fmt.Sprintf("/fallbackOn/%d", i), "must be one of: %s, %s", errclass.ContentFilter, errclass.Refusal)
 		}
 	}
 }

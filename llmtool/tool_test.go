@@ -116,6 +116,10 @@ func TestConfigFaults(t *testing.T) {
 		{"mode", base(func(c *llmtool.Config) { c.OutputMode = "xml" }), "/outputMode must be one of: text, json"},
 		{"schema of a text", base(func(c *llmtool.Config) { c.OutputSchema = json.RawMessage(`{}`) }), `/outputSchema has no effect unless outputMode is "json"`},
 		{"same provider twice", base(func(c *llmtool.Config) { c.FallbackProviderIDs = []string{"main"} }), `/fallbackProviderIds/0 names provider "main" a second time; use retries to ask the same provider again`},
+		{"fallback on what is the caller's", base(func(c *llmtool.Config) {
+			c.FallbackProviderIDs, c.FallbackOn = []string{"x"}, []Reason{"refusal", "bad_request"}
+		}), "/fallbackOn/1 must be one of: content_filter, refusal"},
+		{"fallback on nothing", base(func(c *llmtool.Config) { c.FallbackOn = []Reason{"refusal"} }), "/fallbackOn has no effect without fallbackProviderIds"},
 		{"seed", base(func(c *llmtool.Config) { c.Seed = ptr(1 << 31) }), "/seed must be between 0 and 2147483647"},
 		{"negative seed", base(func(c *llmtool.Config) { c.Seed = ptr(-1) }), "/seed must be between 0 and 2147483647"},
 		{"five stops", base(func(c *llmtool.Config) { c.Stop = []string{"a", "b", "c", "d", "e"} }), "/stop must have at most 4 texts"},

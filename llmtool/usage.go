@@ -8,8 +8,10 @@ type Usage struct {
 	PromptTokens     int `json:"promptTokens"`
 	CompletionTokens int `json:"completionTokens"`
 	TotalTokens      int `json:"totalTokens"`
-	// EstimatedCost is in USD, by the providers' price tables. It is nil where
-	// the price of any request is unknown: a sum that leaves one out would lie.
+	// EstimatedCost is in USD, by the providers' price tables and then by the
+	// vendors' list prices of [PricesOf]; discounts for cached prompts aren't known.
+	// It is nil where the price of any request is unknown: a sum that leaves one out
+	// would lie.
 	EstimatedCost *float64 `json:"estimatedCost,omitempty"`
 }
 
@@ -19,46 +21,54 @@ type Price struct {
 	Completion float64 `json:"completion"`
 }
 
-// bill sums up the requests of one run.
-type bill struct {
-	sum      Tokens
-	cost     float64
-	requests int
-	unpriced bool
-}
-
-// add books one request; names are those that its model may have in prices, the
-// likeliest first.
-func (b *bill) add(t Tokens, prices map[string]Price, names ...string) {
+// charge is what one request consumed; nil where the provider doesn't say. names
+// are those that its model may have in a price table, the likeliest first.
+func (p *provider) charge(t Tokens, names ...string) *Usage {
 	t.Prompt, t.Completion, t.Total = max(t.Prompt, 0), max(t.Completion, 0), max(t.Total, 0)
 	if t == (Tokens{}) {
-		return // the provider doesn't say
+		return nil
 	}
 	if t.Total == 0 {
 		t.Total = t.Prompt + t.Completion
 	}
-	b.requests++
-	b.sum.Prompt += t.Prompt
-	b.sum.Completion += t.Completion
-	b.sum.Total += t.Total
-	for _, name := range names {
-		if price, ok := prices[name]; ok {
-			b.cost += (float64(t.Prompt)*price.Prompt + float64(t.Completion)*price.Completion) / 1e6
-			return
-		}
-	}
-	b.unpriced = true
-}
-
-// usage is nil if no provider said anything.
-func (b *bill) usage() *Usage {
-	if b.requests == 0 {
-		return nil
-	}
-	u := &Usage{PromptTokens: b.sum.Prompt, CompletionTokens: b.sum.Completion, TotalTokens: b.sum.Total}
-	if !b.unpriced {
-		cost := math.Round(b.cost*1e12) / 1e12 // sheds what adding binary fractions leaves
+	u := &Usage{PromptTokens: t.Prompt, CompletionTokens: t.Completion, TotalTokens: t.Total}
+	if price, ok := p.price(names); ok {
+		cost := exact((float64(t.Prompt)*price.Prompt + float64(t.Completion)*price.Completion) / 1e6)
 		u.EstimatedCost = &cost
 	}
 	return u
 }
+
+// total sums up the requests of one run; nil if no provider said anything.
+func total(tries []Try) *Usage {
+	if len(tries) == 1 {
+		return tries[0].Usage
+	}
+	var sum *Usage
+	var cost float64
+	priced := true
+	for _, t := range tries {
+		if t.Usage == nil {
+			continue
+		}
+		if sum == nil {
+			sum = &Usage{}
+		}
+		sum.PromptTokens += t.Usage.PromptTokens
+		sum.CompletionTokens += t.Usage.CompletionTokens
+		sum.TotalTokens += t.Usage.TotalTokens
+		if t.Usage.EstimatedCost == nil {
+			priced = false
+			continue
+		}
+		cost += *t.Usage.EstimatedCost
+	}
+	if sum != nil && priced {
+		cost = exact(cost)
+		sum.EstimatedCost = &cost
+	}
+	return sum
+}
+
+// exact sheds what adding binary fractions leaves.
+func exact(usd float64) float64 { return math.Round(usd*1e12) / 1e12 }

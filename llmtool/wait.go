@@ -1,7 +1,9 @@
 package llmtool
 
 import (
+	"context"
 	"math"
+	"math/rand/v2"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -14,6 +16,39 @@ import (
 // maxWait caps what a provider may ask to wait: beyond a day it means an account
 // to be mended, or a number that went wrong.
 const maxWait = 24 * time.Hour
+
+const (
+	firstPause = 500 * time.Millisecond
+	longPause  = 30 * time.Second
+	// longestWait is the longest that a provider holds up a run; a longer wait is
+	// for the caller, who is told of it.
+	longestWait = time.Minute
+)
+
+// backoff is the wait before a repetition for which nobody asked for another. Its
+// jitter keeps many runs from coming back together.
+func backoff(attempt int) time.Duration {
+	wait := min(firstPause<<attempt, longPause)
+	return wait/2 + rand.N(wait/2)
+}
+
+// inTime reports whether a wait ends before the context does.
+func inTime(ctx context.Context, wait time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return !ok || time.Until(deadline) > wait
+}
+
+// sleep reports whether it lasted to its end.
+func sleep(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
 
 // retryAfter is how long the provider asks to wait; zero if it doesn't say, or
 // says nothing sensible.
@@ -41,14 +76,29 @@ func retryAfter(h http.Header, s said, reason errclass.Reason, now time.Time) ti
 	return 0
 }
 
-// resetWait reads the x-ratelimit headers: the longest reset of what is used up,
-// or the longest of all where the headers don't tell what that is.
+// limits are the headers that tell when an allowance is whole again, and what is
+// left of it: OpenAI's and Groq's (durations), OpenRouter's (a time in milliseconds),
+// Mistral's (seconds), and Anthropic's (dates of RFC 3339).
+var limits = [][2]string{
+	{"X-Ratelimit-Reset-Requests", "X-Ratelimit-Remaining-Requests"},
+	{"X-Ratelimit-Reset-Tokens", "X-Ratelimit-Remaining-Tokens"},
+	{"X-Ratelimit-Reset", "X-Ratelimit-Remaining"},
+	{"Ratelimit-Reset", "Ratelimit-Remaining"},
+	{"Ratelimitbysize-Reset", "Ratelimitbysize-Remaining"},
+	{"Anthropic-Ratelimit-Requests-Reset", "Anthropic-Ratelimit-Requests-Remaining"},
+	{"Anthropic-Ratelimit-Tokens-Reset", "Anthropic-Ratelimit-Tokens-Remaining"},
+	{"Anthropic-Ratelimit-Input-Tokens-Reset", "Anthropic-Ratelimit-Input-Tokens-Remaining"},
+	{"Anthropic-Ratelimit-Output-Tokens-Reset", "Anthropic-Ratelimit-Output-Tokens-Remaining"},
+}
+
+// resetWait reads the headers of rate limits: the longest reset of what is used
+// up, or the longest of all where the headers don't tell what that is.
 func resetWait(h http.Header, now time.Time) time.Duration {
 	var spent, all time.Duration
-	for _, what := range []string{"-Requests", "-Tokens", ""} {
-		wait := parseWait(h.Get("X-Ratelimit-Reset"+what), now)
+	for _, limit := range limits {
+		wait := parseWait(h.Get(limit[0]), now)
 		all = max(all, wait)
-		if h.Get("X-Ratelimit-Remaining"+what) == "0" {
+		if h.Get(limit[1]) == "0" {
 			spent = max(spent, wait)
 		}
 	}

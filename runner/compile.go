@@ -45,6 +45,8 @@ type executor func(ctx context.Context, x *execution) (output, error)
 type output struct {
 	value         json.RawMessage
 	usage         *llmtool.Usage
+	tries         []llmtool.Try
+	upstream      errclass.Upstream // who answered, of an llm tool
 	logs          []errclass.LogLine
 	logsTruncated bool
 	cached        bool // the value is that of another execution
@@ -337,7 +339,7 @@ func (r *Runner) compileLLM(t *tool) {
 		if answer == nil {
 			return output{}, err
 		}
-		return output{value: answer.Value, usage: answer.Usage}, err
+		return output{value: answer.Value, usage: answer.Usage, tries: answer.Tries, upstream: answer.Upstream}, err
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/almyty-inc/toolrun/httptool"
 	"github.com/almyty-inc/toolrun/internal/schema"
 	"github.com/almyty-inc/toolrun/internal/strictjson"
+	"github.com/almyty-inc/toolrun/llmtool"
 )
 
 // execution is one run of a tool on its way through the steps below.
@@ -292,6 +293,7 @@ func (x *execution) checkOutput(value json.RawMessage) error {
 func (x *execution) finish(ctx context.Context, out output, err error) *Result {
 	result := &Result{
 		ExecutionID: x.id, Tool: x.tool.def.id(), Usage: x.invoked.usage.add(out.usage, x.depth),
+		Tries: x.redactTries(out.tries), Upstream: x.redactUpstream(out.upstream),
 		Logs: x.redactLogs(out.logs), LogsTruncated: out.logsTruncated, Cached: out.cached,
 	}
 	if err == nil {
@@ -349,9 +351,7 @@ const maxCauses = 5
 func (x *execution) redactDeep(e *errclass.Error, depth int) *errclass.Error {
 	clean := *e
 	clean.Detail = x.secrets.String(e.Detail)
-	for _, field := range []*string{&clean.Upstream.Host, &clean.Upstream.Code, &clean.Upstream.RequestID} {
-		*field = x.secrets.String(*field)
-	}
+	clean.Upstream = x.redactUpstream(e.Upstream)
 	clean.Stack = make([]string, len(e.Stack))
 	for i, frame := range e.Stack {
 		clean.Stack[i] = x.secrets.String(frame)
@@ -362,6 +362,23 @@ func (x *execution) redactDeep(e *errclass.Error, depth int) *errclass.Error {
 		clean.Cause = x.redactDeep(inner, depth-1)
 	}
 	return &clean
+}
+
+func (x *execution) redactUpstream(up errclass.Upstream) errclass.Upstream {
+	for _, field := range []*string{&up.Host, &up.Code, &up.RequestID} {
+		*field = x.secrets.String(*field)
+	}
+	return up
+}
+
+func (x *execution) redactTries(tries []llmtool.Try) []llmtool.Try {
+	for i, t := range tries {
+		tries[i].Model = x.secrets.String(t.Model)
+		if t.Err != nil {
+			tries[i].Err = x.redact(t.Err)
+		}
+	}
+	return tries
 }
 
 func (x *execution) redactLogs(logs []errclass.LogLine) []errclass.LogLine {

@@ -50,10 +50,14 @@ type Result struct {
 	// Usage is what the LLM tool, and those that the tool invoked, consumed, also
 	// when it failed; else nil.
 	Usage *llmtool.Usage
+	// Tries are the requests of an LLM tool, each with its provider and cost.
+	Tries []llmtool.Try
 	// Duration is the wall time from the accepted request to the outcome.
 	Duration time.Duration
 	// Logs is what the tool wrote to its console, also when it failed.
 	Logs []errclass.LogLine
+	// Upstream is who answered an LLM tool last.
+	Upstream errclass.Upstream
 	// LogsTruncated reports that Logs ends early, at the sandbox's limit.
 	LogsTruncated bool
 	// Cached reports that the value comes from the cache.
@@ -80,6 +84,21 @@ func (r *Result) details() *errclass.Details {
 	d := &errclass.Details{}
 	if r.Failure != nil {
 		d = r.Failure.Details()
+		if r.Usage != nil { // a nil pointer is no nil any
+			d.Usage = r.Usage
+		}
+	} else if r.Upstream != (errclass.Upstream{}) {
+		d.Upstream = &r.Upstream
+	}
+	for _, t := range r.Tries {
+		try := errclass.Try{Provider: t.Provider, Model: t.Model}
+		if t.Err != nil {
+			try.Reason, try.Error = t.Err.Reason, t.Err.Error()
+		}
+		if t.Usage != nil {
+			try.Usage = t.Usage
+		}
+		d.Tries = append(d.Tries, try)
 	}
 	d.ExecutionID = r.ExecutionID
 	d.Logs = r.Logs

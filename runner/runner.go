@@ -314,6 +314,12 @@ func (r *Runner) Breakers() []httptool.Breaker {
 	return r.guarded.Breakers()
 }
 
+// CheckProvider asks a provider for a word, as its tools would, and tells what is
+// amiss: see [llmtool.Clients.Check]. An empty model means the provider's default.
+func (r *Runner) CheckProvider(ctx context.Context, id, model string) llmtool.Check {
+	return r.clients.Check(ctx, id, model)
+}
+
 // errShutdown ends executions that outlast a soft stop.
 var errShutdown = errclass.New(errclass.Cancelled, errclass.Shutdown, "the service is shutting down")
 

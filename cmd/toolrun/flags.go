@@ -33,11 +33,16 @@ type common struct {
 }
 
 func (c *common) register(flags *pflag.FlagSet) {
+	c.registerReach(flags)
+	flags.StringVar(&c.isolation, "isolation", string(sandbox.Process), "how JavaScript runs: process (in child processes under hard limits) or inline (in this one, for trusted code only)")
+}
+
+// registerReach registers what is read and what is reached.
+func (c *common) registerReach(flags *pflag.FlagSet) {
 	flags.StringVar(&c.envFile, "env-file", "", "file of NAME=value lines that tools may read as env.NAME (credentials.NAME=value as credentials.NAME)")
 	flags.StringVar(&c.providers, "providers", "", "file of LLM providers, in place of each providers.yaml beside the tools")
 	flags.StringArrayVar(&c.allow, "allow", nil, "let tools reach a private HOST[:PORT] or CIDR[:PORT]; may be given more than once")
 	flags.StringArrayVar(&c.deny, "deny", nil, "keep tools from a HOST[:PORT] or CIDR[:PORT], whatever else allows it; may be given more than once")
-	flags.StringVar(&c.isolation, "isolation", string(sandbox.Process), "how JavaScript runs: process (in child processes under hard limits) or inline (in this one, for trusted code only)")
 }
 
 // options are the runner's options as the flags say. Tools and what is read

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/almyty-inc/toolrun/llmtool"
 	"github.com/almyty-inc/toolrun/sandbox"
 )
 
@@ -34,6 +35,7 @@ func versionCommand(c console) *cobra.Command {
 				return
 			}
 			printIsolation(c)
+			fmt.Fprintln(c.out, "list prices of models:", llmtool.PricesOf)
 			if info == nil {
 				return
 			}
@@ -44,7 +46,7 @@ func versionCommand(c console) *cobra.Command {
 			}
 		},
 	}
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "also print isolation and the versions of the engines")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "also print isolation, the date of the price table and the versions of the engines")
 	return cmd
 }
 

@@ -27,6 +27,15 @@ func Marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
 }
 
+// Quote is [Marshal] for a string.
+func Quote(text string) ([]byte, error) {
+	quoted, err := jsontext.AppendQuote(nil, text)
+	if err != nil {
+		return nil, explainMarshal(err)
+	}
+	return quoted, nil
+}
+
 // write encodes what [Decode] builds by itself, which is faster than by
 // reflection, and leaves the rest to json.
 func write(enc *jsontext.Encoder, v any, depth int) error {

@@ -208,6 +208,15 @@ func TestUnmarshal(t *testing.T) {
 	require.Equal(t, json.Number(""), got.List[0].Number)
 }
 
+func TestQuoteIsMarshalOfAString(t *testing.T) {
+	for _, text := range []string{"", "a", `"\`, "<&>\u2028\x00\n\t\x7f", "é𝄞", "cut \xf0\x9d", "\xff"} {
+		want, wantErr := strictjson.Marshal(text)
+		got, err := strictjson.Quote(text)
+		require.Equal(t, string(want), string(got))
+		require.Equal(t, wantErr, err)
+	}
+}
+
 func TestMarshal(t *testing.T) {
 	type record struct {
 		Any    any             `json:"any"`

@@ -19,6 +19,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"regexp"
 	"strings"
 	"time"
@@ -81,7 +82,11 @@ func (c *client) stream(ctx context.Context, in sdk.MessageNewParams, delta func
 			delta(piece)
 		}
 	}
-	return reply(&out), stream.Err()
+	err := stream.Err()
+	if err == nil && out.StopReason == "" {
+		err = io.ErrUnexpectedEOF
+	}
+	return reply(&out), err
 }
 
 // takesTemperature matches the models of Anthropic's that do. Those that this

@@ -240,7 +240,7 @@ func TestStream(t *testing.T) {
 		{"thoughts", pieces("thinking_delta", `{"type":"thinking","thinking":"","signature":""}`, `"thinking":"Hm"`) + end("max_tokens"), nil, llmtool.Reply{Finish: llmtool.FinishLength}, false},
 		{"the tool's input", pieces("input_json_delta", `{"type":"tool_use","id":"t","name":"answer","input":{}}`, `"partial_json":""`, `"partial_json":"{\"a\":"`, `"partial_json":"1}"`) + end("tool_use"),
 			[]string{`{"a":`, `1}`}, llmtool.Reply{Text: `{"a":1}`, Finish: "tool_use"}, false},
-		{"cut", pieces("text_delta", noText, `"text":"Hel"`), []string{"Hel"}, llmtool.Reply{Text: "Hel"}, false},
+		{"cut", pieces("text_delta", noText, `"text":"Hel"`), []string{"Hel"}, llmtool.Reply{Text: "Hel"}, true},
 		{"broken off", pieces("text_delta", noText, `"text":"Hel"`) + event("error", `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`), []string{"Hel"}, llmtool.Reply{Text: "Hel"}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -253,7 +253,7 @@ func TestStream(t *testing.T) {
 			require.Equal(t, tc.fails, err != nil, "%v", err)
 			require.Equal(t, tc.deltas, deltas)
 			tc.want.Model, tc.want.Usage = "claude-opus-5-5", llmtool.Tokens{Prompt: 10, Completion: 5, Total: 15}
-			if tc.want.Finish == "" {
+			if tc.fails {
 				tc.want.Usage = llmtool.Tokens{Prompt: 10, Completion: 1, Total: 11}
 			}
 			require.Equal(t, tc.want, *got)

@@ -13,6 +13,7 @@ package google
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"path"
 	"regexp"
@@ -107,6 +108,9 @@ func (c *client) stream(
 		if piece := a.add(out); piece != "" {
 			r.Delta(piece)
 		}
+	}
+	if call.err == nil && a.finish == "" && !a.blocked {
+		call.err = io.ErrUnexpectedEOF
 	}
 	return a.reply(), call.err
 }

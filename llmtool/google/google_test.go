@@ -179,7 +179,7 @@ func TestStream(t *testing.T) {
 		{"text", first + chunk(`{"text":"lo."}`, "STOP"), []string{"Hel", "lo."}, llmtool.Reply{Text: "Hello.", Finish: "STOP"}, false},
 		{"filter", first + chunk(``, "SAFETY"), []string{"Hel"}, llmtool.Reply{Text: "Hel", Finish: llmtool.FinishFilter}, false},
 		{"blocked", `data: {"promptFeedback":{"blockReason":"SAFETY"},` + usage + "}\n\n", nil, llmtool.Reply{Finish: llmtool.FinishFilter}, false},
-		{"ends without a word", first, []string{"Hel"}, llmtool.Reply{Text: "Hel"}, false},
+		{"ends without a word", first, []string{"Hel"}, llmtool.Reply{Text: "Hel"}, true},
 		{"cut", first + "[cut]", []string{"Hel"}, llmtool.Reply{Text: "Hel"}, true},
 		{"broken off", first + `data: {"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}` + "\r\n\r\n", []string{"Hel"}, llmtool.Reply{Text: "Hel"}, true},
 		{"broken off by an error without an event", first + "{\n  \"error\": {\"code\": 503}\n}", []string{"Hel"}, llmtool.Reply{Text: "Hel"}, true},
