@@ -124,8 +124,12 @@ const minQuotedEcho = 8
 
 const quotes = "`\"'“”"
 
-// withoutEchoes takes out of a message what it repeats of the prompt.
+// withoutEchoes takes out of a message what it repeats of the prompt. It goes over
+// the prompt, which may be long, once, and once more for each quote.
 func withoutEchoes(message string, prompt []string) string {
+	if len(message) < minQuotedEcho {
+		return message
+	}
 	whole := strings.Join(strings.Fields(strings.Join(prompt, " ")), " ")
 	message = quoted.ReplaceAllStringFunc(message, func(quote string) string {
 		start, end := strings.IndexAny(quote, quotes), strings.LastIndexAny(quote, quotes)
@@ -135,37 +139,38 @@ func withoutEchoes(message string, prompt []string) string {
 		}
 		return quote
 	})
+	repeated := echoes(message, whole)
 	var b strings.Builder
-	for at := 0; at < len(message); {
-		first, size := utf8.DecodeRuneInString(message[at:])
-		if n := echo(message[at:], whole); n > 0 && (unicode.IsLetter(first) || unicode.IsDigit(first)) {
+	for at, r := range message {
+		switch {
+		case !repeated[at]:
+			b.WriteRune(r)
+		case at == 0 || !repeated[at-1]:
 			b.WriteString("[…]")
-			at += n
-			continue
 		}
-		b.WriteString(message[at : at+size])
-		at += size
 	}
 	return b.String()
 }
 
-// echo is the length of the longest start of s that occurs in whole, or zero if
-// that is below minEcho.
-func echo(s, whole string) int {
-	if len(s) < minEcho || !strings.Contains(whole, s[:minEcho]) {
-		return 0
-	}
-	low, high := minEcho, len(s)
-	for low < high { // a start that occurs has only starts that occur
-		middle := (low + high + 1) / 2
-		if strings.Contains(whole, s[:middle]) {
-			low = middle
-		} else {
-			high = middle - 1
+// echoes marks the bytes of a message that stand in whole: every stretch of minEcho
+// that begins with a letter or digit, and so all longer ones.
+func echoes(message, whole string) []bool {
+	starts := map[string][]int{}
+	for at, r := range message {
+		if at+minEcho <= len(message) && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			stretch := message[at : at+minEcho]
+			starts[stretch] = append(starts[stretch], at)
 		}
 	}
-	for low < len(s) && !utf8.RuneStart(s[low]) {
-		low--
+	repeated := make([]bool, len(message))
+	for i := 0; len(starts) > 0 && i+minEcho <= len(whole); i++ {
+		stretch := whole[i : i+minEcho]
+		for _, at := range starts[stretch] {
+			for k := range minEcho {
+				repeated[at+k] = true
+			}
+		}
+		delete(starts, stretch)
 	}
-	return low
+	return repeated
 }
