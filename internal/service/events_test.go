@@ -100,7 +100,7 @@ func TestEvents(t *testing.T) {
 	require.Equal(t, `"lo\n\"<b>\""`, data)
 	name, data = nextEvent(t, in)
 	require.Equal(t, "outcome", name)
-	require.Regexp(t, `^{"success":true,"data":{"result":"Hello\\n\\"<b>\\"","duration":\d+,"status":"success","details":{"upstream":{.*},"executionId":"`+id+`","tries":\[{.*}\]}}}$`, data)
+	require.Regexp(t, `^{"success":true,"data":{"result":"Hello\\n\\"<b>\\"","duration":\d+,"status":"success","details":{"attempts":1,"upstream":{.*},"executionId":"`+id+`","tries":\[{.*}\]}}}$`, data)
 	name, _ = nextEvent(t, in)
 	require.Empty(t, name)
 }
