@@ -61,16 +61,7 @@ func tool(address, path, mapping string) (duel.Call, func(), error) {
 		return nil, nil, err
 	}
 	request := runner.Request{Tool: "tool", Parameters: []byte(`{"q":"a b"}`)}
-	return func() ([]byte, error) {
-		result, err := r.Execute(context.Background(), request)
-		if err != nil {
-			return nil, err
-		}
-		if result.Failure != nil {
-			return nil, result.Failure
-		}
-		return result.Value, nil
-	}, func() { _ = r.Close(context.Background()) }, nil
+	return duel.Execution(r, request), func() { _ = r.Close(context.Background()) }, nil
 }
 
 func bare(address, path string, pick bool) (duel.Call, func()) {

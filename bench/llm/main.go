@@ -120,16 +120,7 @@ func tool(address, path, config string) (duel.Call, func(), error) {
 		return nil, nil, err
 	}
 	request := runner.Request{Tool: "tool", Parameters: []byte(`{"text":"` + text + `"}`)}
-	return func() ([]byte, error) {
-		result, err := r.Execute(context.Background(), request)
-		if err != nil {
-			return nil, err
-		}
-		if result.Failure != nil {
-			return nil, result.Failure
-		}
-		return result.Value, nil
-	}, func() { _ = r.Close(context.Background()) }, nil
+	return duel.Execution(r, request), func() { _ = r.Close(context.Background()) }, nil
 }
 
 func bare(address, path string, asJSON bool) (duel.Call, func()) {

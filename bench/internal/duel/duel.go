@@ -5,6 +5,7 @@ package duel
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/almyty-inc/toolrun/runner"
 )
 
 // Call does one request and returns the JSON that was asked for.
@@ -30,6 +33,20 @@ type Pair struct {
 	Bare     Call
 	Tool     Call
 	Close    func()
+}
+
+// Execution is a tool's part: one execution with all its steps.
+func Execution(r *runner.Runner, request runner.Request) Call {
+	return func() ([]byte, error) {
+		result, err := r.Execute(context.Background(), request)
+		if err != nil {
+			return nil, err
+		}
+		if result.Failure != nil {
+			return nil, result.Failure
+		}
+		return result.Value, nil
+	}
 }
 
 // Main is the main function of a comparison: it prints one table. The upstream is
