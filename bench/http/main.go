@@ -47,7 +47,36 @@ func pairs(address string) ([]duel.Pair, error) {
 		bare, closeBare := bare(address, w.path, w.mapping != "")
 		all = append(all, duel.Pair{Work: w.name, BareName: "net/http", Bare: bare, Tool: tool, Close: func() { closeTool(); closeBare() }})
 	}
-	return all, nil
+	alone, closeAlone, err := alone(address, workloads[0].path)
+	if err != nil {
+		return nil, err
+	}
+	bare, closeBare := bare(address, workloads[0].path, false)
+	return append(all, duel.Pair{
+		Work: workloads[0].name + ", httptool without a runner", BareName: "net/http", Bare: bare, Tool: alone,
+		Close: func() { closeAlone(); closeBare() },
+	}), nil
+}
+
+// alone is package httptool by itself.
+func alone(address, path string) (duel.Call, func(), error) {
+	transport, err := httptool.NewTransport(httptool.Policy{Allow: []string{address}})
+	if err != nil {
+		return nil, nil, err
+	}
+	tool, faults := httptool.Compile(httptool.Config{URL: "http://" + address + path, QueryParams: map[string]any{"q": "{{parameters.q}}"}}, nil, nil)
+	if len(faults) > 0 {
+		return nil, nil, errors.New(faults[0].Message)
+	}
+	return func() ([]byte, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		answer, err := tool.Run(ctx, transport, httptool.Input{Parameters: map[string]any{"q": "a b"}})
+		if err != nil {
+			return nil, err
+		}
+		return answer.Value, nil
+	}, transport.CloseIdleConnections, nil
 }
 
 func tool(address, path, mapping string) (duel.Call, func(), error) {
