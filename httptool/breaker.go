@@ -209,7 +209,10 @@ func roundedUp(wait time.Duration) time.Duration {
 // served by it than by a breaker's refusal.
 func (s *breakers) verdict(ctx context.Context, err error, start time.Time, inBody bool) error {
 	if ctx.Err() != nil {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(start) >= s.patient {
+		// Who bounds each wait of a stream can't do so by a deadline, and cancels with
+		// a cause that is one.
+		late := errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded)
+		if late && time.Since(start) >= s.patient {
 			return errUnhealthy
 		}
 		return errNoVerdict

@@ -49,6 +49,11 @@ func TestBreakerCounts(t *testing.T) {
 		time.AfterFunc(150*time.Millisecond, cancel)
 		return ctx, cancel
 	}
+	waitEnds := func(t testing.TB) (context.Context, func()) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(200*time.Millisecond, func() { cancel(context.DeadlineExceeded) })
+		return ctx, func() { cancel(nil) }
+	}
 	for _, tc := range []struct {
 		name    string
 		serve   func(net.Conn)
@@ -63,6 +68,8 @@ func TestBreakerCounts(t *testing.T) {
 		{"no headers within the tool's timeout", stalls(""), nil, true, 200},
 		{"no headers within the caller's deadline", stalls(""), within(200 * time.Millisecond), true, 0},
 		{"body that stalls", stalls("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1"), nil, true, 200},
+		{"no headers within a stream's longest wait", stalls(""), waitEnds, true, 0},
+		{"nothing more within a stream's longest wait", stalls("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1"), waitEnds, true, 0},
 		{"impatient caller", stalls(""), within(10 * time.Millisecond), false, 0},
 		{"impatient reader", stalls("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1"), within(10 * time.Millisecond), false, 0},
 		{"caller who goes away", stalls(""), goesAway, false, 0},

@@ -14,7 +14,7 @@ import (
 // client made of that where it was a success. A reply may come with an error, for
 // its usage.
 func (p *provider) settle(ctx context.Context, x *exchange, reply *Reply, err error, r Request) (*Reply, error) {
-	if err != nil && x.streamed() && x.err == nil {
+	if err != nil && x.streamed() && x.err == nil && context.Cause(ctx) != errLeft {
 		x.err = ctx.Err() // a client may look at its context before it reads on
 	}
 	if failed := x.failure(ctx, p); failed != nil {

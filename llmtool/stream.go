@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -21,6 +22,7 @@ const streamIdle = 30 * time.Second
 type stream struct {
 	limit  atomic.Pointer[limit] // the one on a wait now
 	timer  *time.Timer
+	leave  func()        // ends the context with errLeft
 	waited time.Duration // since there was a chunk, as far as it was spent on waiting
 
 	came bool // the provider did stream
@@ -31,12 +33,12 @@ type stream struct {
 // newStream starts the first wait. A limit that passes ends the context.
 func newStream(ctx context.Context, most *limit) (context.Context, *stream, func()) {
 	ctx, end := context.WithCancelCause(ctx)
-	s := &stream{}
+	s := &stream{leave: func() { end(errLeft) }}
 	s.limit.Store(most)
 	s.timer = time.AfterFunc(most.after, func() { end(s.limit.Load()) })
 	return ctx, s, func() {
 		s.timer.Stop()
-		end(nil)
+		s.leave()
 	}
 }
 
@@ -61,7 +63,7 @@ func isEventStream(body *bufio.Reader) bool {
 	if start, _ := body.Peek(3); string(start) == "\ufeff" {
 		_, _ = body.Discard(3)
 	}
-	for {
+	for range maxErrorBytes { // blank lines without an end are too large an answer
 		start, err := body.Peek(1)
 		if err != nil {
 			return false
@@ -142,12 +144,16 @@ func (b *streamBody) Read(p []byte) (int, error) {
 // complete, so that its connection serves the next request.
 const leavePatience = 20 * time.Millisecond
 
+// errLeft is the cause of a context that ended because nobody wants more of its
+// stream, which is no failure.
+var errLeft = errors.New("the stream was left")
+
 // Close implements [io.Closer].
 func (b *streamBody) Close() error {
 	if b.x.stream.done && b.err == nil {
-		b.x.stream.timer.Reset(leavePatience)
+		timer := time.AfterFunc(leavePatience, b.x.stream.leave)
 		_, _ = io.CopyN(io.Discard, b.from, 1<<10)
-		b.x.stream.timer.Stop()
+		timer.Stop()
 	}
 	return b.under.Close()
 }

@@ -216,6 +216,46 @@ func TestStreamIsCapped(t *testing.T) {
 	require.Less(t, size, 11<<20)
 }
 
+func TestBlankLinesAreCapped(t *testing.T) {
+	t.Parallel()
+	blank := strings.Repeat("\n", 1<<20)
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			_, _ = io.WriteString(w, blank)
+		}
+	})
+	_, _, e := streamed(t, t.Context(), llmtool.Config{Timeout: 20_000}, clients(t, provider(up.URL)))
+	require.Equal(t, TooLarge, e.Reason, "%v", e)
+}
+
+// Whoever keeps the connection of a whole answer open has not failed.
+func TestStreamThatStaysOpen(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		middle string
+		reason Reason
+	}{{ending("stop"), ""}, {"data: {broken\n\n", NotJSON}} {
+		up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			stream(w, piece("Hello")+c.middle+done)
+			<-r.Context().Done()
+		})
+		left := make(chan error, 1)
+		rt := transport(t)
+		watched := roundTripper(func(req *http.Request) (*http.Response, error) {
+			context.AfterFunc(req.Context(), func() { left <- context.Cause(req.Context()) })
+			return rt.RoundTrip(req)
+		})
+		_, _, e := streamed(t, t.Context(), llmtool.Config{}, clientsThrough(t, watched, provider(up.URL)))
+		require.NotErrorIs(t, <-left, context.DeadlineExceeded, "a breaker would count it")
+		if c.reason == "" {
+			require.Nil(t, e)
+			continue
+		}
+		require.NotNil(t, e)
+		require.Equal(t, c.reason, e.Reason, "%v", e)
+	}
+}
+
 // An older API refuses the field that asks for the usage.
 func TestStreamWithoutUsage(t *testing.T) {
 	t.Parallel()

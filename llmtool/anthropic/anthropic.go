@@ -64,6 +64,9 @@ func (c *client) Chat(ctx context.Context, r llmtool.Request) (*llmtool.Reply, e
 	if err != nil {
 		return nil, err
 	}
+	if out == nil { // the answer is null
+		out = new(sdk.Message)
+	}
 	return reply(out), nil
 }
 
@@ -77,7 +80,7 @@ func (c *client) stream(ctx context.Context, in sdk.MessageNewParams, delta func
 		if err := out.Accumulate(event); err != nil {
 			return reply(&out), err
 		}
-		if piece := event.Delta.Text + event.Delta.PartialJSON; piece != "" {
+		if piece := event.ContentBlock.Text + event.Delta.Text + event.Delta.PartialJSON; piece != "" {
 			delta(piece)
 		}
 	}

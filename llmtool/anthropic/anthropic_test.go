@@ -192,6 +192,9 @@ func TestReply(t *testing.T) {
 	_, _, got, err := chat(t, ask("claude-sonnet-4-5"), 200, "application/json", `{"hello":"world"}`)
 	require.NoError(t, err)
 	require.True(t, got.Nothing)
+	_, _, got, err = chat(t, ask("claude-opus-5-5"), 200, "application/json", `null`)
+	require.NoError(t, err)
+	require.True(t, got.Nothing)
 }
 
 // Whatever the status, there is one request and an error.
@@ -237,6 +240,7 @@ func TestStream(t *testing.T) {
 		fails      bool
 	}{
 		{"text", pieces("text_delta", noText, `"text":"Hel"`, `"text":"lo."`) + end("end_turn"), []string{"Hel", "lo."}, llmtool.Reply{Text: "Hello.", Finish: "end_turn"}, false},
+		{"text from the start of a block", pieces("text_delta", `{"type":"text","text":"Hel"}`, `"text":"lo."`) + end("end_turn"), []string{"Hel", "lo."}, llmtool.Reply{Text: "Hello.", Finish: "end_turn"}, false},
 		{"thoughts", pieces("thinking_delta", `{"type":"thinking","thinking":"","signature":""}`, `"thinking":"Hm"`) + end("max_tokens"), nil, llmtool.Reply{Finish: llmtool.FinishLength}, false},
 		{"the tool's input", pieces("input_json_delta", `{"type":"tool_use","id":"t","name":"answer","input":{}}`, `"partial_json":""`, `"partial_json":"{\"a\":"`, `"partial_json":"1}"`) + end("tool_use"),
 			[]string{`{"a":`, `1}`}, llmtool.Reply{Text: `{"a":1}`, Finish: "tool_use"}, false},

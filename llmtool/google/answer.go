@@ -44,6 +44,7 @@ func (a *answer) add(out *genai.GenerateContentResponse) (text string) {
 	}
 	for _, part := range first.Content.Parts {
 		switch {
+		case part == nil: // null
 		case part.FunctionCall != nil:
 			a.calledTool = true
 		case !part.Thought:

@@ -13,8 +13,10 @@ package google
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"path"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -83,7 +85,7 @@ func (c *client) Chat(ctx context.Context, r llmtool.Request) (*llmtool.Reply, e
 	if r.Delta != nil {
 		return c.stream(ctx, call, r, contents, config)
 	}
-	out, err := c.models.GenerateContent(ctx, r.Model, contents, config)
+	out, err := c.generate(ctx, r.Model, contents, config)
 	if err == nil {
 		err = call.err
 	}
@@ -95,17 +97,44 @@ func (c *client) Chat(ctx context.Context, r llmtool.Request) (*llmtool.Reply, e
 	return a.reply(), nil
 }
 
+// generate asks for the answer in one piece.
+func (c *client) generate(
+	ctx context.Context, model string, contents []*genai.Content, config *genai.GenerateContentConfig,
+) (out *genai.GenerateContentResponse, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errMistyped
+		}
+	}()
+	return c.models.GenerateContent(ctx, model, contents, config)
+}
+
+// errMistyped stands for the panic of the SDK at an answer whose candidates aren't
+// what it takes them for.
+var errMistyped = &json.UnmarshalTypeError{Value: "value", Type: reflect.TypeFor[genai.Candidate](), Field: "candidates"}
+
 // stream asks for the answer in pieces. Beside an error stands what came before it.
 func (c *client) stream(
 	ctx context.Context, call *call, r llmtool.Request, contents []*genai.Content, config *genai.GenerateContentConfig,
-) (*llmtool.Reply, error) {
+) (reply *llmtool.Reply, err error) {
 	var a answer
+	telling := false
+	defer func() {
+		if telling {
+			return // the panic is the caller's, if there is one
+		}
+		if recover() != nil {
+			reply, err = a.reply(), errMistyped
+		}
+	}()
 	for out, err := range c.models.GenerateContentStream(ctx, r.Model, contents, config) {
 		if err != nil {
 			return a.reply(), err
 		}
 		if piece := a.add(out); piece != "" {
+			telling = true
 			r.Delta(piece)
+			telling = false
 		}
 	}
 	return a.reply(), call.err

@@ -143,6 +143,7 @@ func TestReply(t *testing.T) {
 		{"personal data", answer("", "SPII"), llmtool.Reply{Finish: llmtool.FinishFilter}},
 		{"prompt blocked", `{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},` + usage + `}`, llmtool.Reply{Finish: llmtool.FinishFilter}},
 		{"broken tool call", answer(text, "MALFORMED_FUNCTION_CALL"), llmtool.Reply{CalledTool: true, Finish: "MALFORMED_FUNCTION_CALL"}},
+		{"a part that is null", answer(`null,`+text, "STOP"), llmtool.Reply{Text: "Hello.", Finish: "STOP"}},
 		{"tool call", answer(`{"functionCall":{"name":"x","args":{}}}`, "STOP"), llmtool.Reply{CalledTool: true, Finish: "STOP"}},
 		{"other", answer(text, "OTHER"), llmtool.Reply{Finish: "OTHER"}},
 		{"nothing said", answer("", "STOP"), llmtool.Reply{Finish: "STOP"}},
@@ -213,6 +214,28 @@ func TestFailures(t *testing.T) {
 		_, _, _, err := chat(t, ask(), 200, "text/html", body)
 		require.Error(t, err, body)
 	}
+}
+
+// The SDK panics at answers of other types; a caller's panic is left to him.
+func TestMistyped(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`{"candidates":[null]}`, `{"candidates":[5]}`, `{"candidates":5}`, `{"candidates":[{"content":5}]}`,
+		`{"candidates":[{"content":{"parts":"x"}}]}`,
+	} {
+		_, _, _, err := chat(t, ask(), 200, "application/json", body)
+		require.Error(t, err, body)
+		r := ask()
+		r.Delta = func(string) {}
+		_, _, got, err := chat(t, r, 200, "text/event-stream", "data: "+answer(text, "STOP")+"\n\ndata: "+body+"\n\n")
+		require.Error(t, err, body)
+		require.Equal(t, 17, got.Usage.Total, body)
+	}
+	r := ask()
+	r.Delta = func(string) { panic("mine") }
+	require.PanicsWithValue(t, "mine", func() {
+		_, _, _, _ = chat(t, r, 200, "text/event-stream", "data: "+answer(text, "STOP")+"\n\n")
+	})
 }
 
 // A base URL has the version of the API at its end, or means v1beta.
