@@ -185,7 +185,7 @@ func (s *breakers) roundTrip(rt http.RoundTripper, req *http.Request) (*http.Res
 	case b.reopen.Load() != 0 && b.State() == gobreaker.StateHalfOpen: // others wait for this one: the body may be a long stream
 		done(nil)
 	default:
-		resp.Body = &watchedBody{ReadCloser: resp.Body, done: done, breakers: s, ctx: req.Context(), start: start}
+		resp.Body = &watchedBody{ReadCloser: resp.Body, done: done, breakers: s, ctx: req.Context(), since: start}
 	}
 	return resp, err
 }
@@ -207,12 +207,12 @@ func roundedUp(wait time.Duration) time.Duration {
 // verdict is what an error says about the upstream's health. What is exact and
 // quick, such as a wrong name or certificate, stays outside: the caller is better
 // served by it than by a breaker's refusal.
-func (s *breakers) verdict(ctx context.Context, err error, start time.Time, inBody bool) error {
+func (s *breakers) verdict(ctx context.Context, err error, since time.Time, inBody bool) error {
 	if ctx.Err() != nil {
 		// Who bounds each wait of a stream can't do so by a deadline, and cancels with
 		// a cause that is one.
 		late := errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded)
-		if late && time.Since(start) >= s.patient {
+		if late && time.Since(since) >= s.patient {
 			return errUnhealthy
 		}
 		return errNoVerdict
@@ -236,12 +236,15 @@ type watchedBody struct {
 	done     func(error)
 	breakers *breakers
 	ctx      context.Context // of the request
-	start    time.Time
+	since    time.Time // when it was last seen to go on: a steady stream may be cut by any deadline
 	once     sync.Once
 }
 
 func (w *watchedBody) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
+	if n > 0 {
+		w.since = time.Now()
+	}
 	if err != nil {
 		w.end(err)
 	}
@@ -259,6 +262,6 @@ func (w *watchedBody) end(err error) {
 			w.done(nil)
 			return
 		}
-		w.done(w.breakers.verdict(w.ctx, err, w.start, true))
+		w.done(w.breakers.verdict(w.ctx, err, w.since, true))
 	})
 }

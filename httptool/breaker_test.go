@@ -2,6 +2,7 @@ package httptool_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -72,6 +73,13 @@ func TestBreakerCounts(t *testing.T) {
 		{"nothing more within a stream's longest wait", stalls("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1"), waitEnds, true, 0},
 		{"impatient caller", stalls(""), within(10 * time.Millisecond), false, 0},
 		{"impatient reader", stalls("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1"), within(10 * time.Millisecond), false, 0},
+		{"steady body that the caller's deadline cuts", func(c net.Conn) {
+			for io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"); ; time.Sleep(5 * time.Millisecond) {
+				if _, err := io.WriteString(c, " "); err != nil {
+					return
+				}
+			}
+		}, within(300 * time.Millisecond), false, 0},
 		{"caller who goes away", stalls(""), goesAway, false, 0},
 		{"404", says(answer("404 X", "", "")), nil, false, 0},
 		{"429", says(answer("429 X", "", "")), nil, false, 0},
