@@ -208,6 +208,9 @@ func roundedUp(wait time.Duration) time.Duration {
 // quick, such as a wrong name or certificate, stays outside: the caller is better
 // served by it than by a breaker's refusal.
 func (s *breakers) verdict(ctx context.Context, err error, since time.Time, inBody bool) error {
+	if p, known := ctx.Value(phaseKey{}).(*phase); known && p.at.Load() == phaseWaiting {
+		return errNoVerdict // it found no room for a connection: the upstream was never asked
+	}
 	if ctx.Err() != nil {
 		// Who bounds each wait of a stream can't do so by a deadline, and cancels with
 		// a cause that is one.
@@ -221,6 +224,9 @@ func (s *breakers) verdict(ctx context.Context, err error, since time.Time, inBo
 		return errUnhealthy
 	}
 	e := errclass.Classify(&url.Error{Op: "request", Err: err})
+	if e.Origin == errclass.OriginPlatform && e.Reason == errclass.PhaseConnect {
+		return errNoVerdict // the same, of a request whose phase nobody follows
+	}
 	switch e.Reason {
 	case errclass.Refused, errclass.Reset, errclass.Unreachable, errclass.DNSTemporary,
 		errclass.PhaseDNS, errclass.PhaseConnect, errclass.PhaseTLS, errclass.PhaseHeaders, errclass.UpstreamTimeout:

@@ -20,8 +20,10 @@ var (
 	expressionText = "\\{\\{(?:[^{}'\"`]|'[^']*'|\"[^\"]*\"|`[^`]*`|\\{[^{}]*\\})*\\}\\}"
 	braces         = regexp.MustCompile(expressionText + `|\{\w+\}`)
 	doubleBraces   = regexp.MustCompile(expressionText)
-	bareName       = regexp.MustCompile(`^\{\{\s*([A-Za-z_]\w*)\s*\}\}$`)
-	namedInside    = regexp.MustCompile(`\bparameters\s*(?:\.\s*|\[\s*['"])(\w+)`)
+	// expressionAtStart is the one that a text begins with.
+	expressionAtStart = regexp.MustCompile(`^` + expressionText)
+	bareName          = regexp.MustCompile(`^\{\{\s*([A-Za-z_]\w*)\s*\}\}$`)
+	namedInside       = regexp.MustCompile(`\bparameters\s*(?:\.\s*|\[\s*['"])(\w+)`)
 )
 
 // text translates a text of httpConfig or graphqlConfig that stands at a pointer.

@@ -103,14 +103,17 @@ func (tr *translation) finish(kind Type, config map[string]any) {
 }
 
 // joined is the URL of a path: itself where it has a host or begins with an
-// expression for one, else behind the linked API's base URL.
+// expression for one, which a bare {{name}} is not, else behind the linked API's base URL.
 func (tr *translation) joined(path string) string {
-	for _, start := range []string{"http://", "https://", "{{"} {
+	for _, start := range []string{"http://", "https://"} {
 		if len(path) >= len(start) && strings.EqualFold(path[:len(start)], start) {
 			return path
 		}
 	}
-	if api := tr.def.API; api != nil && api.BaseURL != "" {
+	if strings.HasPrefix(path, "{{") && !bareName.MatchString(expressionAtStart.FindString(path)) {
+		return path
+	}
+	if api := tr.def.API; api != nil && api.BaseURL != "" { // whose headers are for no host that a parameter names
 		return strings.TrimRight(api.BaseURL, "/") + "/" + strings.TrimLeft(path, "/")
 	}
 	if strings.HasPrefix(path, "{") {

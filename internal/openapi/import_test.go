@@ -92,8 +92,10 @@ func TestNames(t *testing.T) {
 	result := open(t, `{openapi: 3.0.0, paths: {
 		/a: {get: {operationId: repos/get}, put: {operationId: repos.get}, post: {operationId: Repos_Get}, delete: {operationId: "äöü"}},
 		"/b/{c}/": {get: {}}, /: {get: {}},
-		/d: {get: {operationId: `+long+`}, post: {operationId: `+long+`x}}}}`, example)
-	require.Equal(t, []string{"get", "repos_get", "Repos_Get_2", "repos_get_3", "delete_a", "get_b_c", long[:64], long[:62] + "_2"}, names(result))
+		/d: {get: {operationId: `+long+`}, post: {operationId: `+long+`x}},
+		/e: {get: {operationId: Providers}}}}`, example)
+	require.Equal(t, []string{"get", "repos_get", "Repos_Get_2", "repos_get_3", "delete_a", "get_b_c", long[:64], long[:62] + "_2",
+		"Providers_2"}, names(result)) // providers.yaml is no definition's file
 }
 
 // Text of the description: the summary, then what else there is.
@@ -272,14 +274,14 @@ func TestUnreadable(t *testing.T) {
 // OAuth2 for machines fetches its tokens itself.
 func TestClientCredentials(t *testing.T) {
 	result := open(t, `{openapi: 3.1.0, servers: [{url: "https://a.example/v1"}], components: {securitySchemes: {shop: {type: oauth2, flows: {
-		authorizationCode: {}, clientCredentials: {tokenUrl: /token}}}}}, paths: {/x: {get: {security: [{shop: [read, write]}]}}}}`, openapi.Options{})
+		authorizationCode: {}, clientCredentials: {tokenUrl: //login.example/token}}}}}, paths: {/x: {get: {security: [{shop: [read, write]}]}}}}`, openapi.Options{})
 	def := parse(t, result.Tools[0])
 	require.Equal(t, "oauth2", def.AuthConfig.Type)
-	require.Equal(t, map[string]any{"tokenUrl": "https://a.example/token", "clientId": "{{env.SHOP_CLIENT_ID}}",
+	require.Equal(t, map[string]any{"tokenUrl": "https://login.example/token", "clientId": "{{env.SHOP_CLIENT_ID}}",
 		"clientSecret": "{{env.SHOP_CLIENT_SECRET}}", "scope": "read write"}, def.AuthConfig.Config)
 	require.Equal(t, []openapi.Secret{
-		{Name: "SHOP_CLIENT_ID", Use: "the OAuth2 client id of shop", Servers: []string{"https://a.example/v1"}},
-		{Name: "SHOP_CLIENT_SECRET", Use: "the OAuth2 client secret of shop", Servers: []string{"https://a.example/v1"}},
+		{Name: "SHOP_CLIENT_ID", Use: "the OAuth2 client id of shop", Servers: []string{"https://login.example/token"}},
+		{Name: "SHOP_CLIENT_SECRET", Use: "the OAuth2 client secret of shop", Servers: []string{"https://login.example/token"}},
 	}, result.Secrets)
 }
 

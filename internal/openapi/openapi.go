@@ -70,9 +70,9 @@ type Remark struct {
 
 // Secret is a member of env that tools read.
 type Secret struct {
-	Name    string // of the environment variable
-	Use     string // what to put there
-	Servers []string
+	Name    string   // of the environment variable
+	Use     string   // what to put there
+	Servers []string // URLs that it is sent to: the API's, or of OAuth2's client the token endpoint
 }
 
 // Import reads a description. Its error says why it can't be read at all, or is
@@ -99,7 +99,7 @@ func Import(ctx context.Context, data []byte, opts Options) (result *Result, err
 	}
 	im := &importer{
 		doc: doc, opts: opts, include: patterns(opts.Include), schemas: newSchemas(doc),
-		names: taken{}, secrets: map[string]*Secret{}, result: &Result{}, said: map[Remark]bool{},
+		names: taken{"providers": 1}, secrets: map[string]*Secret{}, result: &Result{}, said: map[Remark]bool{},
 	}
 	if err := im.run(ctx); err != nil {
 		return nil, err

@@ -67,7 +67,9 @@ func (c *credentials) use() {
 	b := c.b
 	b.auth, b.headers, b.query, b.cookies = c.auth, c.headers, c.query, c.cookies
 	for i := range c.secrets {
-		c.secrets[i].Servers = slices.Sorted(maps.Keys(b.servers))
+		if c.secrets[i].Servers == nil {
+			c.secrets[i].Servers = slices.Sorted(maps.Keys(b.servers))
+		}
 	}
 	b.secrets = c.secrets
 }
@@ -213,10 +215,14 @@ func (c *credentials) oauth2(scheme string, flows map[string]any, scopes []any) 
 	if flow == nil || tokenURL == "" || c.auth != nil {
 		return c.bearer(scheme, "an access token")
 	}
+	before := len(c.secrets)
 	config := map[string]any{
 		"tokenUrl":     literal(tokenURL),
 		"clientId":     placeholder(c.secret(variable(scheme, "CLIENT_ID"), "the OAuth2 client id of "+scheme)),
 		"clientSecret": placeholder(c.secret(variable(scheme, "CLIENT_SECRET"), "the OAuth2 client secret of "+scheme)),
+	}
+	for i := before; i < len(c.secrets); i++ {
+		c.secrets[i].Servers = []string{tokenURL} // and not the API's, which gets the token
 	}
 	var names []string
 	for _, scope := range scopes {
