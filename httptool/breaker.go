@@ -242,7 +242,7 @@ type watchedBody struct {
 	done     func(error)
 	breakers *breakers
 	ctx      context.Context // of the request
-	since    time.Time // when it was last seen to go on: a steady stream may be cut by any deadline
+	since    time.Time       // when it was last seen to go on: a steady stream may be cut by any deadline
 	once     sync.Once
 }
 
