@@ -224,9 +224,6 @@ func (s *breakers) verdict(ctx context.Context, err error, since time.Time, inBo
 		return errUnhealthy
 	}
 	e := errclass.Classify(&url.Error{Op: "request", Err: err})
-	if e.Origin == errclass.OriginPlatform && e.Reason == errclass.PhaseConnect {
-		return errNoVerdict // the same, of a request whose phase nobody follows
-	}
 	switch e.Reason {
 	case errclass.Refused, errclass.Reset, errclass.Unreachable, errclass.DNSTemporary,
 		errclass.PhaseDNS, errclass.PhaseConnect, errclass.PhaseTLS, errclass.PhaseHeaders, errclass.UpstreamTimeout:

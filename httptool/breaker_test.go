@@ -299,3 +299,25 @@ func TestConnectionsInAll(t *testing.T) {
 	wg.Wait()
 	require.Nil(t, failure(t.Context(), compile(t, httptool.Config{URL: upstreams[2].URL}), rt), "room again")
 }
+
+// The 257th request to a host waits for one of the 256 connections that may be open.
+func TestConnectionsToAHost(t *testing.T) {
+	var open atomic.Int64
+	address := raw(t, func(c net.Conn) { open.Add(1); stalls("")(c) })
+	rt, tool := allow(t, address), compile(t, httptool.Config{URL: "http://" + address})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for range 256 {
+		wg.Go(func() { failure(ctx, tool, rt) })
+	}
+	require.Eventually(t, func() bool { return open.Load() == 256 }, 20*time.Second, 10*time.Millisecond)
+	late, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer stop()
+	e := failure(late, tool, rt)
+	require.Equal(t, errclass.Timeout, e.Class)
+	require.Equal(t, errclass.PhaseConnect, e.Reason)
+	require.Contains(t, e.Detail, "no connection to "+address)
+	require.EqualValues(t, 256, open.Load())
+}

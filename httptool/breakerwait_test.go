@@ -24,6 +24,7 @@ func TestBreakerWaitForRoom(t *testing.T) {
 	}{
 		{"caller's deadline", 300 * time.Millisecond, false},
 		{"our own limit", time.Minute, false},
+		{"caller's deadline, bare", 300 * time.Millisecond, true},
 		{"our own limit, bare", time.Minute, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -39,7 +39,7 @@ const (
 // TCP, never through a proxy, and inflates gzip. Resolving and connecting may
 // take 10 seconds, and so may the TLS handshake; a response's header section may
 // have 64 KiB. At most 256 connections a host, and 2048 in all, are open at a
-// time, further requests wait for one.
+// time, further requests wait for one. A request opens at most 64.
 //
 // Each origin has a circuit breaker: it opens after 5 failures in a row that
 // speak of a bad upstream (no connection, no answer in time, a body that breaks
@@ -106,6 +106,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			req.Body.Close()
 		}
 		return nil, err
+	}
+	if _, followed := req.Context().Value(phaseKey{}).(*phase); !followed { // a client of its own, such as a provider's
+		req = req.WithContext(new(phase).under(req.Context()))
 	}
 	return t.breakers.roundTrip(t.base, plainHost(req))
 }
