@@ -170,27 +170,33 @@ func checkImported(ctx context.Context, result *openapi.Result) ([]importedFile,
 	return slices.DeleteFunc(files, func(f importedFile) bool { return faults[f.name] != "" }), nil
 }
 
-// writeImported writes the files, or none where one would replace another.
+// writeImported writes the files, or none where one would replace another. None
+// leaves dir, whatever symbolic links lie there.
 func writeImported(dir string, files []importedFile, force bool) error {
-	for _, f := range files {
-		old, err := os.ReadFile(filepath.Join(dir, f.name))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return err
-		case !force && !bytes.Equal(old, f.data):
-			return fmt.Errorf("%s is there and differs: --force overwrites it", filepath.Join(dir, f.name))
-		}
-	}
 	if len(files) == 0 {
 		return nil
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	for _, f := range files {
-		if err := os.WriteFile(filepath.Join(dir, f.name), f.data, 0o666); err != nil {
-			return err
+		old, err := root.ReadFile(f.name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return fmt.Errorf("%s is in the way: %w", filepath.Join(dir, f.name), err)
+		case !force && !bytes.Equal(old, f.data):
+			return fmt.Errorf("%s is there and differs: --force overwrites it", filepath.Join(dir, f.name))
+		}
+	}
+	for _, f := range files {
+		if err := root.WriteFile(f.name, f.data, 0o666); err != nil {
+			return fmt.Errorf("%s can't be written: %w", filepath.Join(dir, f.name), err)
 		}
 	}
 	return nil
