@@ -74,6 +74,7 @@ type flight struct {
 	done  chan struct{}
 	value json.RawMessage
 	err   error
+	all   bool // err is that of all equal calls
 }
 
 // join returns the flight of a call, and whether the caller has to run it.
@@ -116,7 +117,7 @@ func (x *execution) once(ctx context.Context, run func(context.Context) (output,
 		if lead {
 			defer x.runner.flights.land(key, shared)
 			out, err := x.fromCache(ctx, key, run)
-			shared.value, shared.err = bytes.Clone(out.value), err
+			shared.value, shared.err, shared.all = bytes.Clone(out.value), err, concernsAll(ctx, err)
 			return out, err
 		}
 		select {
@@ -127,17 +128,18 @@ func (x *execution) once(ctx context.Context, run func(context.Context) (output,
 		switch { // an outcome that is no other's leaves it to this one
 		case shared.err == nil:
 			return output{value: bytes.Clone(shared.value), cached: true}, nil
-		case concernsAll(shared.err):
+		case shared.all:
 			return output{}, shared.err
 		}
 	}
 }
 
-// concernsAll reports whether a failure is that of all equal calls. Of another
-// kind are those of the one caller: his deadline, his leaving, a full queue.
-func concernsAll(err error) bool {
+// concernsAll reports whether a failure of a call under ctx is that of all equal
+// ones. Of another kind are those of the one caller: his deadline, his leaving, a
+// full queue.
+func concernsAll(ctx context.Context, err error) bool {
 	e, ok := errors.AsType[*errclass.Error](err)
-	return ok && e.Class != errclass.Cancelled && e.Class != errclass.Timeout && e.Class != errclass.InternalError
+	return ok && ctx.Err() == nil && e.Class != errclass.InternalError
 }
 
 // fromCache returns the kept result, or runs the tool and keeps a success.

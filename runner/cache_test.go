@@ -24,7 +24,7 @@ type heldUpstream struct {
 	runner *runner.Runner
 }
 
-func newHeldUpstream(t *testing.T) *heldUpstream {
+func newHeldUpstream(t *testing.T, config ...string) *heldUpstream {
 	h := &heldUpstream{answer: make(chan struct{})}
 	h.status.Store(200)
 	s := upstream(t, func(w http.ResponseWriter, r *http.Request) {
@@ -38,7 +38,7 @@ func newHeldUpstream(t *testing.T) *heldUpstream {
 		w.WriteHeader(int(h.status.Load()))
 		fmt.Fprint(w, n)
 	})
-	def := parse(t, "name: c\ntype: http\nexecutionConfig: {url: '"+s.URL+"', queryParams: {q: '{{parameters.q}}'}}\nconfiguration: {cache: {enabled: true}}\n")
+	def := parse(t, "name: c\ntype: http\nexecutionConfig: {url: '"+s.URL+"', queryParams: {q: '{{parameters.q}}'}"+strings.Join(config, "")+"}\nconfiguration: {cache: {enabled: true}}\n")
 	h.runner = newRunner(t, runner.Options{Tools: []*runner.Definition{def}, Egress: policy(strings.TrimPrefix(s.URL, "http://"))})
 	return h
 }
@@ -99,6 +99,19 @@ func TestEqualCallsShareAFailure(t *testing.T) {
 	h.status.Store(200)
 	require.Nil(t, h.start(t.Context(), t, 1, runner.Request{})()[0].Failure)
 	require.EqualValues(t, 2, h.hits.Load())
+}
+
+// That the upstream is too slow for the tool is so for all who wait: they don't try
+// in turns.
+func TestEqualCallsShareATimeout(t *testing.T) {
+	h := newHeldUpstream(t, ", timeout: 1000")
+	all := h.start(t.Context(), t, 10, runner.Request{})
+	h.await(t, 1, 10)
+	for _, result := range all() {
+		require.Equal(t, errclass.Timeout, result.Failure.Class)
+		require.Contains(t, result.Failure.Detail, "the tool's request timeout")
+	}
+	require.EqualValues(t, 1, h.hits.Load())
 }
 
 // A caller who goes away, or whose time is up, takes nobody along.
