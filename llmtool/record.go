@@ -92,6 +92,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errors.New("llmtool: request without a record")
 	}
 	x.status, x.header, x.body, x.err = 0, nil, nil, nil // a client may ask again in other words
+	x.phase.Store(phaseConnect)
 	began := time.Now()
 	if len(w.header) > 0 {
 		req = req.WithContext(req.Context())
