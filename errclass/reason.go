@@ -96,6 +96,7 @@ const (
 	BadDefinition     Reason = "bad_definition"     // [ConfigurationError]
 	Panic             Reason = "panic"              // [InternalError]
 	Unclassified      Reason = "unclassified"       // [InternalError]: nobody knew the error
+	WorkerLost        Reason = "worker_lost"        // [InternalError]: the process that ran the tool died, and the tool can't be run again
 )
 
 // trait is what a reason implies unless the place where the error arose knows
@@ -176,6 +177,7 @@ var traits = map[Reason]trait{
 	BadDefinition:     {OriginTool, false, "Mend the definition."},
 	Panic:             {OriginPlatform, false, "Report this with the execution id."},
 	Unclassified:      {OriginPlatform, false, "Report this with the execution id."},
+	WorkerLost:        {OriginPlatform, false, "Find out whether the tool took effect before you call it again; a tool marked idempotent is run again by itself."},
 }
 
 // Reasons returns every documented reason, sorted.

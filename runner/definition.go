@@ -95,6 +95,9 @@ type Configuration struct {
 	Retries       int       `json:"retries,omitzero"`       // for http and llm tools whose executionConfig sets none; other types are never repeated
 	RateLimit     RateLimit `json:"rateLimit,omitzero"`
 	Cache         Cache     `json:"cache,omitzero"`
+	// Idempotent says that running the tool twice does no more than running it once.
+	// Only then is an execution whose worker died run again.
+	Idempotent bool `json:"idempotent,omitzero"`
 }
 
 // RateLimit bounds how often a tool runs for one organization. Zero means

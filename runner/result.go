@@ -24,6 +24,16 @@ type Request struct {
 	Credentials map[string]any
 	// Timeout bounds the execution further; zero leaves it to the definition.
 	Timeout time.Duration
+	// ExecutionID names the execution; empty makes a new name. Who accepts requests
+	// before they run has named them already.
+	ExecutionID string
+	// RateSpent says that the tool's rate limit was spent when the request was
+	// accepted, by [Runner.Admit]. Tools that it invokes spend theirs as ever.
+	RateSpent bool
+	// Log, where not nil, is called with each line that a javascript tool logs, as it
+	// comes, with secrets redacted, one call at a time, and is waited for. Tools that
+	// it invokes log elsewhere.
+	Log func(errclass.LogLine)
 	// Stream, where not nil, is called with each piece of an llm tool's answer as it
 	// comes, before Execute returns, and is waited for: it must not block for longer
 	// than the answer may take. Secrets are redacted, for which an end may be held
