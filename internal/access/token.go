@@ -277,7 +277,7 @@ func (c *claims) organizations() (map[string]Role, error) {
 		return nil, errors.New("organizations is empty")
 	}
 	for name, role := range c.Organizations {
-		if !validName(name) {
+		if !validName(name) || name == EveryOrganization {
 			return nil, errors.New("an organization without a valid name")
 		}
 		if _, err := ParseRole(string(role)); err != nil {
