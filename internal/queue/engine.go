@@ -35,6 +35,9 @@ type Options struct {
 	// URL is that of a NATS cluster to use in place of the embedded server; several
 	// are separated by commas.
 	URL string
+	// Replicas is how many servers of a cluster keep a copy of everything. Defaults to 3 with
+	// a cluster, else to 1.
+	Replicas int
 	// Logger receives what goes wrong with the connection. Nil is silent.
 	Logger *slog.Logger
 }
@@ -118,4 +121,15 @@ func (e *Engine) Close() error {
 		return os.RemoveAll(e.scratch)
 	}
 	return nil
+}
+
+// replicas is how many copies are kept of a stream.
+func (e *Engine) replicas() int {
+	switch {
+	case e.opts.Replicas != 0:
+		return e.opts.Replicas
+	case e.opts.URL != "" && e.conn.ConnectedClusterName() != "":
+		return 3
+	}
+	return 1
 }
