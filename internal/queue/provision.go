@@ -50,7 +50,7 @@ func (e *Engine) bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv j
 	if cfg.Storage != jetstream.MemoryStorage {
 		cfg.Storage = e.storage()
 	}
-	err = e.provision(ctx, cfg.Bucket, &cfg.Replicas, func(ctx context.Context) error {
+	err = e.provision(ctx, "KV_"+cfg.Bucket, &cfg.Replicas, func(ctx context.Context) error {
 		kv, err = e.js.CreateOrUpdateKeyValue(ctx, cfg)
 		return err
 	})
@@ -67,6 +67,9 @@ func (e *Engine) provision(ctx context.Context, name string, replicas *int, atte
 		cancelTry()
 		switch {
 		case err == nil:
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.streams[name] = true
 			return nil
 		case isCode(err, codeNoReplicas) && *replicas > 1 && e.opts.Replicas == 0:
 			e.log.Warn("the NATS server is no cluster: no copies are kept", "name", name)
@@ -75,10 +78,8 @@ func (e *Engine) provision(ctx context.Context, name string, replicas *int, atte
 		case !passes(err):
 			return fmt.Errorf("queue: can't set up %s: %w", name, err)
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, provisionPause) {
 			return fmt.Errorf("queue: can't set up %s: %w", name, err)
-		case <-time.After(provisionPause):
 		}
 	}
 }
