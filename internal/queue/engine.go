@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -235,15 +237,24 @@ func (e *Engine) Ready() error {
 	if _, err := e.js.AccountInfo(ctx); err != nil {
 		return errors.New("JetStream doesn't answer: too few servers of the cluster are there")
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for name := range e.streams {
+	for _, name := range e.streamNames() {
 		s, err := e.js.Stream(ctx, name)
-		if err != nil || s.CachedInfo().Cluster != nil && e.embedded == nil && e.replicas() > 1 && s.CachedInfo().Cluster.Leader == "" {
+		if err != nil || leaderless(s.CachedInfo()) {
 			return fmt.Errorf("the stream %s has no leader: too few servers of the cluster are there", name)
 		}
 	}
 	return nil
+}
+
+func (e *Engine) streamNames() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Sorted(maps.Keys(e.streams))
+}
+
+// leaderless tells a stream that only some of its servers know.
+func leaderless(info *jetstream.StreamInfo) bool {
+	return info.Config.Replicas > 1 && (info.Cluster == nil || info.Cluster.Leader == "")
 }
 
 // Close disconnects, and stops the embedded server. It may be called again.
