@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -21,19 +22,28 @@ const (
 
 // What a server says with an API error of its own; the client names few of them.
 const (
-	codeNoPeers      jetstream.ErrorCode = 10005 // no suitable peers for placement
-	codeUnavailable  jetstream.ErrorCode = 10008 // temporarily unavailable
-	codeNotLeader    jetstream.ErrorCode = 10009
-	codeOffline      jetstream.ErrorCode = 10118 // stream is offline
-	codeNoReplicas   jetstream.ErrorCode = 10074 // replicas > 1 not supported in non-clustered mode
-	codeStreamExists jetstream.ErrorCode = 10058 // name in use with another configuration
+	codeNoPeers               jetstream.ErrorCode = 10005 // no suitable peers for placement
+	codeUnavailable           jetstream.ErrorCode = 10008 // temporarily
+	codeNotLeader             jetstream.ErrorCode = 10009
+	codeStreamExists          jetstream.ErrorCode = 10058 // with another configuration
+	codeWrongRevision         jetstream.ErrorCode = 10071
+	codeNoReplicas            jetstream.ErrorCode = 10074 // not a cluster
+	codeStreamOffline         jetstream.ErrorCode = 10118
+	codeRevisionBusy          jetstream.ErrorCode = 10163
+	codeWrongRevisionConstant jetstream.ErrorCode = 10164
+	codeBatchIncomplete       jetstream.ErrorCode = 10176 // also when the leader changed
+	codeBatchesInFlight       jetstream.ErrorCode = 10210 // too many
 )
 
 // stream makes the stream, or brings it to this configuration. It may be called by
-// many nodes at once. Storage and replicas are filled in where they are not set.
+// many nodes at once. Replicas are filled in where
+// they are not set, and so is the storage unless it is memory.
 func (e *Engine) stream(ctx context.Context, cfg jetstream.StreamConfig) (s jetstream.Stream, err error) {
 	if cfg.Replicas == 0 {
-		cfg.Storage, cfg.Replicas = e.storage(), e.replicas()
+		cfg.Replicas = e.replicas()
+	}
+	if cfg.Storage != jetstream.MemoryStorage {
+		cfg.Storage = e.storage()
 	}
 	err = e.provision(ctx, cfg.Name, &cfg.Replicas, func(ctx context.Context) error {
 		s, err = e.js.CreateOrUpdateStream(ctx, cfg)
@@ -50,7 +60,7 @@ func (e *Engine) bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv j
 	if cfg.Storage != jetstream.MemoryStorage {
 		cfg.Storage = e.storage()
 	}
-	err = e.provision(ctx, cfg.Bucket, &cfg.Replicas, func(ctx context.Context) error {
+	err = e.provision(ctx, "KV_"+cfg.Bucket, &cfg.Replicas, func(ctx context.Context) error {
 		kv, err = e.js.CreateOrUpdateKeyValue(ctx, cfg)
 		return err
 	})
@@ -67,6 +77,9 @@ func (e *Engine) provision(ctx context.Context, name string, replicas *int, atte
 		cancelTry()
 		switch {
 		case err == nil:
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.streams[name] = true
 			return nil
 		case isCode(err, codeNoReplicas) && *replicas > 1 && e.opts.Replicas == 0:
 			e.log.Warn("the NATS server is no cluster: no copies are kept", "name", name)
@@ -75,10 +88,8 @@ func (e *Engine) provision(ctx context.Context, name string, replicas *int, atte
 		case !passes(err):
 			return fmt.Errorf("queue: can't set up %s: %w", name, err)
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, provisionPause) {
 			return fmt.Errorf("queue: can't set up %s: %w", name, err)
-		case <-time.After(provisionPause):
 		}
 	}
 }
@@ -90,7 +101,7 @@ func passes(err error) bool {
 		return true
 	}
 	// Two nodes that make the same stream at once: the second one updates.
-	return isCode(err, codeNoPeers, codeUnavailable, codeNotLeader, codeOffline, codeStreamExists)
+	return isCode(err, codeNoPeers, codeUnavailable, codeNotLeader, codeStreamOffline, codeStreamExists)
 }
 
 func isCode(err error, codes ...jetstream.ErrorCode) bool {
@@ -98,10 +109,5 @@ func isCode(err error, codes ...jetstream.ErrorCode) bool {
 	if !errors.As(err, &api) {
 		return false
 	}
-	for _, code := range codes {
-		if api.ErrorCode == code {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(codes, api.ErrorCode)
 }
