@@ -161,7 +161,7 @@ func (d *Definition) orFaults(faults []errclass.FieldError) (*Definition, error)
 	r := &Runner{life: context.Background()}
 	if needsSandbox(d) {
 		if pool, err := sandbox.New(sandbox.Options{}); err == nil {
-			r.pool = pool
+			r.pool.Store(pool)
 			defer func() { _ = pool.Close() }() // nothing runs any more
 		}
 	}
