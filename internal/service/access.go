@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -39,12 +40,20 @@ func (s *Server) needs(role access.Role, next http.HandlerFunc) http.HandlerFunc
 			err = s.spend(r.Context(), c)
 		}
 		if err != nil {
-			s.refuse(w, err)
+			s.reject(w, err)
 			return
 		}
 		ctx := context.WithValue(r.Context(), callKey{}, c)
 		next(w, r.WithContext(context.WithValue(ctx, rateReportKey{}, c.rates)))
 	}
+}
+
+// reject refuses a request whose tool isn't known yet, which no observer of the runner sees.
+func (s *Server) reject(w http.ResponseWriter, err error) {
+	if api, ok := errors.AsType[*errclass.APIError](err); ok && s.opts.Rejected != nil {
+		s.opts.Rejected(api.Code)
+	}
+	s.refuse(w, err)
 }
 
 // needsOperator lets those through who belong to every organization: what it shows is

@@ -1,8 +1,6 @@
 package service
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +50,9 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 	e, document := s.refusal(err)
 	if o, ok := w.(*observed); ok && o.unread != nil {
 		takeBody(w, o.unread)
+	}
+	if e.StatusCode() == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="toolrun"`) // RFC 9110, section 11.6.1
 	}
 	retryAfter(w, e.RetryAfter)
 	rateLimit(w, e)

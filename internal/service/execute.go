@@ -46,7 +46,7 @@ func (s *Server) execute(w http.ResponseWriter, r *http.Request) {
 		err = shuttingDown()
 	}
 	if err != nil {
-		s.refuse(w, err)
+		s.reject(w, err)
 		return
 	}
 	switch {

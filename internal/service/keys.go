@@ -24,7 +24,11 @@ func shown(k access.Key) shownKey {
 }
 
 func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) {
-	keys := s.opts.Keys.List(callOf(r).organization)
+	keys, err := s.opts.Keys.List(r.Context(), callOf(r).organization)
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
 	list := make([]shownKey, len(keys))
 	for i, k := range keys {
 		list[i] = shown(k)

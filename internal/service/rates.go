@@ -27,7 +27,10 @@ func (s rates) Spend(ctx context.Context, tool, organization string, limit runne
 	if limit.RequestsPerHour > 0 {
 		limits = append(limits, queue.Limit{N: limit.RequestsPerHour, Per: time.Hour})
 	}
-	state := s.shared.Spend(ctx, "tool\x00"+organization+"\x00"+tool, limits)
+	state, err := s.shared.Spend(ctx, "tool\x00"+organization+"\x00"+tool, limits)
+	if err != nil { // its caller is gone: the execution ends by itself
+		return runner.RateState{}
+	}
 	if report, ok := ctx.Value(rateReportKey{}).(*rateReport); ok {
 		report.add(state)
 	}
@@ -51,7 +54,10 @@ func (s *Server) spend(ctx context.Context, c *call) error {
 }
 
 func (s *Server) spendFrom(ctx context.Context, c *call, bucket string, perMinute int) error {
-	state := s.opts.Rates.Spend(ctx, bucket, []queue.Limit{{N: perMinute, Per: time.Minute}})
+	state, err := s.opts.Rates.Spend(ctx, bucket, []queue.Limit{{N: perMinute, Per: time.Minute}})
+	if err != nil {
+		return err
+	}
 	c.rates.add(state)
 	if state.RetryAfter <= 0 {
 		return nil
@@ -73,7 +79,7 @@ type rateReport struct {
 
 type rateReportKey struct{}
 
-func (r *rateReport) add(state queue.State) {
+func (r *rateReport) add(state queue.RateState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed || r.known && state.RetryAfter <= 0 && state.Remaining >= r.least {

@@ -6,18 +6,19 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/almyty-inc/toolrun/errclass"
-	"github.com/almyty-inc/toolrun/runner"
+	"github.com/almyty-inc/toolrun/internal/access"
 )
 
 // routes is the whole API.
 func (s *Server) routes() http.Handler {
 	mux := chi.NewRouter()
+	if s.opts.Middleware != nil {
+		mux.Use(s.opts.Middleware)
+	}
 	mux.Use(s.observe, s.guard)
 	mux.NotFound(s.notFound)
 	mux.MethodNotAllowed(s.methodNotAllowed(mux))
@@ -27,7 +28,9 @@ func (s *Server) routes() http.Handler {
 	}
 	read(mux, "/healthz", s.health)
 	read(mux, "/readyz", s.ready)
-	read(mux, "/metrics", s.needsOperator(s.opts.Metrics.ServeHTTP))
+	if s.opts.Metrics != nil {
+		read(mux, "/metrics", s.needsOperator(s.opts.Metrics.ServeHTTP))
+	}
 	return mux
 }
 
@@ -121,24 +124,50 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 // maxBreakersShown bounds the list of GET /readyz?verbose.
 const maxBreakersShown = 100
 
-// ready reports whether executions are taken: false as soon as the drain
-// begins, so that a load balancer looks elsewhere. Open circuit breakers, which
-// ?verbose lists, are no reason to: other nodes would see the same upstream.
+// ready reports whether executions are taken: false as soon as the drain begins, so
+// that a load balancer looks elsewhere, and while something is missing. Open circuit
+// breakers and broken definitions, which ?verbose lists, are no reason to: other nodes
+// would see the same. Those lists are for operators.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
 		s.refuse(w, shuttingDown())
 		return
 	}
+	if s.opts.Missing != nil {
+		if missing := s.opts.Missing(); len(missing) > 0 {
+			e := errclass.NewAPIError(errclass.CodeUnavailable, "Not ready: %s", strings.Join(missing, "; "))
+			e.RetryAfter = time.Second
+			s.refuse(w, e)
+			return
+		}
+	}
 	if !r.URL.Query().Has("verbose") {
 		s.succeed(w, map[string]string{"status": "ready"})
 		return
 	}
+	s.needsOperator(s.readyVerbosely)(w, r)
+}
+
+func (s *Server) readyVerbosely(w http.ResponseWriter, _ *http.Request) {
 	breakers := s.runner.Breakers()
 	shown := make([]shownBreaker, 0, min(len(breakers), maxBreakersShown))
 	for _, b := range breakers[:min(len(breakers), maxBreakersShown)] {
 		shown = append(shown, shownBreaker{b.Origin, b.Organization, b.State, b.RetryAfter.Milliseconds()})
 	}
-	s.succeed(w, map[string]any{"status": "ready", "running": s.runner.Running(), "breakers": shown})
+	broken := []shownBroken{}
+	if s.opts.Broken != nil {
+		for _, b := range s.opts.Broken() {
+			broken = append(broken, shownBroken(b))
+		}
+	}
+	s.succeed(w, map[string]any{"status": "ready", "running": s.runner.Running(), "breakers": shown, "broken": broken})
+}
+
+// shownBroken is a definition that can't be used.
+type shownBroken struct {
+	Source string `json:"source"`
+	Fault  string `json:"fault"`
+	Kept   bool   `json:"lastGoodVersionStays"`
 }
 
 // shownBreaker is a circuit breaker that isn't closed.
