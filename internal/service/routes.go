@@ -18,7 +18,7 @@ import (
 // routes is the whole API.
 func (s *Server) routes() http.Handler {
 	mux := chi.NewRouter()
-	mux.Use(s.opts.Telemetry.Middleware, s.observe, s.guard)
+	mux.Use(s.observe, s.guard)
 	mux.NotFound(s.notFound)
 	mux.MethodNotAllowed(s.methodNotAllowed(mux))
 
@@ -29,7 +29,7 @@ func (s *Server) routes() http.Handler {
 		"/tools/{id}":                         s.showTool,
 		"/healthz":                            s.health,
 		"/readyz":                             s.ready,
-		"/metrics":                            s.opts.Telemetry.Handler().ServeHTTP,
+		"/metrics":                            metrics(s.runner).ServeHTTP,
 	} {
 		mux.Get(pattern, handler)
 		mux.Head(pattern, handler) // net/http drops the body

@@ -24,7 +24,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/almyty-inc/toolrun/internal/telemetry"
 	"github.com/almyty-inc/toolrun/runner"
 )
 
@@ -61,11 +60,6 @@ type Options struct {
 	// DrainTimeout is how long executions in flight may go on once Serve's
 	// context has ended, before they are cancelled. Defaults to 30 s.
 	DrainTimeout time.Duration
-
-	// Telemetry counts and traces requests, and is served at /metrics. It should be
-	// the runner's observer and watch it. Nil stands for one of the server's own,
-	// which sees what the runner holds, but no executions.
-	Telemetry *telemetry.Telemetry
 
 	// The rest concerns connections, thus Serve only.
 
@@ -159,13 +153,6 @@ func (o *Options) setDefaults() error {
 		if host == "" || err != nil && strings.ContainsAny(host, ":/*[] ") {
 			return fmt.Errorf("service: Options.Hosts (--host): %q is not a name: write it as the Host header has it, without scheme and port", host)
 		}
-	}
-	if o.Telemetry == nil {
-		var err error
-		if o.Telemetry, err = telemetry.New(telemetry.Options{}); err != nil {
-			return err
-		}
-		o.Telemetry.Watch(o.Runner)
 	}
 	return errors.Join(
 		setDefault("BodyBytes", &o.BodyBytes, DefaultBodyBytes),
