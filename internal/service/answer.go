@@ -32,18 +32,18 @@ func (s *Server) send(w http.ResponseWriter, status int, document []byte) {
 }
 
 // succeed answers {"success":true,"data":…}.
-func (s *Server) succeed(w http.ResponseWriter, data any) {
-	var document bytes.Buffer
-	enc := json.NewEncoder(&document)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(struct {
+func (s *Server) succeed(w http.ResponseWriter, data any) { s.succeedWith(w, http.StatusOK, data) }
+
+func (s *Server) succeedWith(w http.ResponseWriter, status int, data any) {
+	document, err := encode(struct {
 		Success bool `json:"success"`
 		Data    any  `json:"data"`
-	}{true, data}); err != nil {
+	}{true, data})
+	if err != nil {
 		s.refuse(w, err)
 		return
 	}
-	s.send(w, http.StatusOK, bytes.TrimSuffix(document.Bytes(), []byte("\n")))
+	s.send(w, status, document)
 }
 
 // refuse answers a request that never became an execution. Whatever is not an
