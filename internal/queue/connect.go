@@ -40,6 +40,7 @@ func (e *Engine) connectionOptions() []nats.Option {
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) {
 			e.log.Info("connected to NATS again", "server", c.ConnectedUrlRedacted())
+			_ = e.spawn(e.restore) // or closed: nothing to restore
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			e.log.Warn("NATS", "error", err)

@@ -36,14 +36,17 @@ type replica struct {
 func (e *Engine) follow(ctx context.Context, kv jetstream.KeyValue, apply func(jetstream.KeyValueEntry)) (*replica, error) {
 	r := &replica{engine: e, kv: kv, apply: apply, moved: make(chan struct{})}
 	complete := make(chan struct{})
-	e.running.Go(func() { r.run(sync.OnceFunc(func() { close(complete) })) })
+	err := e.spawn(func() { r.run(sync.OnceFunc(func() { close(complete) })) })
+	if err != nil {
+		return nil, err
+	}
 	select {
 	case <-complete:
 		return r, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("queue: can't read %s: %w", kv.Bucket(), context.Cause(ctx))
 	case <-e.ctx.Done():
-		return nil, errors.New("queue: closed")
+		return nil, errClosed
 	}
 }
 
@@ -109,7 +112,7 @@ func (r *replica) await(ctx context.Context, revision uint64) error {
 		case <-ctx.Done():
 			return fmt.Errorf("queue: written, but not seen here yet: %w", ctx.Err())
 		case <-r.engine.ctx.Done():
-			return errors.New("queue: closed")
+			return errClosed
 		}
 	}
 }
