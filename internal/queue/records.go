@@ -47,13 +47,12 @@ const (
 
 // Errors of [Executions].
 var (
-	ErrNotFound  = errors.New("queue: no such execution")
 	ErrEnded     = errors.New("queue: the execution has ended already")
 	ErrKeyReused = errors.New("queue: the idempotency key was used for another request")
 	ErrForgotten = errors.New("queue: the outcome of the request with this idempotency key is no longer kept")
 	ErrQueueFull = errors.New("queue: too many executions wait already")
-	// errConflict: the record was changed by somebody else.
-	errConflict = errors.New("queue: the record has changed")
+	// errChanged: the record was changed by somebody else.
+	errChanged = errors.New("queue: the record has changed")
 )
 
 // codeStoreFailed is the server's word for a stream that is full, among others.
@@ -377,8 +376,8 @@ func (x *Executions) loadFresh(ctx context.Context, subject string) (*record, er
 	return readRecord(header, answer.Message.Data, answer.Message.Seq)
 }
 
-// save writes the record if nobody else has since it was read; else errConflict.
-// After errConflict it may be this very record that is kept: an acknowledgement can be
+// save writes the record if nobody else has since it was read; else errChanged.
+// After errChanged it may be this very record that is kept: an acknowledgement can be
 // lost. Whoever cares compares.
 func (x *Executions) save(ctx context.Context, r *record) error {
 	m, err := r.message()
@@ -387,7 +386,7 @@ func (x *Executions) save(ctx context.Context, r *record) error {
 	}
 	ack, err := x.publish(ctx, m, jetstream.WithExpectLastSequencePerSubject(r.revision))
 	if isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
-		return errConflict
+		return errChanged
 	}
 	if err != nil {
 		return err
@@ -426,7 +425,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// limit is how many bytes an outcome may take.
+// outcomeLimit is how many bytes an outcome may take: what a message holds, and no more
+// than a good part of the room that there is for all.
+func (x *Executions) outcomeLimit() int {
+	return max(min(x.engine.payloadLimit(), int(x.opts.Bytes/4)), headRoom)
+}
+
+// payloadLimit is how many bytes a message holds beside its header.
 func (e *Engine) payloadLimit() int {
 	return max(int(e.conn.MaxPayload())-headRoom, headRoom)
 }
@@ -468,7 +473,7 @@ func (x *Executions) Cancel(ctx context.Context, organization, id string) (Execu
 		if !again || r.State == Done {
 			err = x.save(ctx, r)
 		}
-		if errors.Is(err, errConflict) {
+		if errors.Is(err, errChanged) {
 			continue
 		}
 		if err != nil {

@@ -23,7 +23,7 @@ const (
 	maxWebhookURL = 2048
 	// recordsAhead is how many records of synchronous executions may wait for NATS.
 	recordsAhead = 1024
-	// recordBytesAhead bounds the messages that NATS hasn't acknowledged.
+	// recordsUnacknowledged bounds those of them that are with NATS.
 	recordsUnacknowledged = 256
 )
 
@@ -223,7 +223,7 @@ func messageID(organization, id string) string { return token(organization) + ".
 func (x *Executions) admit(ctx context.Context, j *job, sequence uint64, e *entry) (Execution, error) {
 	r := j.record()
 	r.Job = sequence
-	if err := x.save(ctx, r); err != nil && !errors.Is(err, errConflict) {
+	if err := x.save(ctx, r); err != nil && !errors.Is(err, errChanged) {
 		return Execution{}, err
 	}
 	if e != nil {
@@ -244,7 +244,7 @@ func (x *Executions) Record(organization string, result *runner.Result, kind run
 		x.dropped.Add(1)
 		return
 	}
-	o, err := outcomeOf(result, kind, x.engine.payloadLimit())
+	o, err := outcomeOf(result, kind, x.outcomeLimit())
 	if err != nil {
 		x.dropped.Add(1)
 		return

@@ -29,8 +29,6 @@ const (
 	workersConsumer = "workers"
 	// maxTries bounds how often an idempotent tool is begun whose workers die.
 	maxTries = 3
-	// maxPull bounds the jobs that one request asks for.
-	maxPull = 64
 	// busyPause is how long a job stays away that no slot was found for, where the
 	// runner says nothing of it.
 	busyPause = time.Second
@@ -89,9 +87,7 @@ type worker struct {
 	x    *Executions
 	opts WorkerOptions
 	id   string
-	jobs jetstream.Consumer
 
-	slots chan struct{} // a token is a free slot
 	life  context.Context
 	kill  context.CancelCauseFunc // ends what runs
 	final context.Context         // bounds the last writes
@@ -128,11 +124,8 @@ func (x *Executions) Work(ctx context.Context, opts WorkerOptions) error {
 		return errors.New("queue: WorkerOptions.Concurrency is negative; leave it zero for the default")
 	}
 	w := &worker{
-		x: x, opts: opts, id: workerID(opts.Name), slots: make(chan struct{}, opts.Concurrency),
+		x: x, opts: opts, id: workerID(opts.Name),
 		running: make(map[string]*run), remotes: make(map[string]context.CancelCauseFunc),
-	}
-	for range opts.Concurrency {
-		w.slots <- struct{}{}
 	}
 	return w.work(ctx)
 }
@@ -146,16 +139,15 @@ func workerID(name string) string {
 }
 
 func (w *worker) work(ctx context.Context) (err error) {
-	var kill context.CancelCauseFunc
-	w.life, kill = context.WithCancelCause(context.WithoutCancel(ctx))
-	w.kill = kill
-	defer kill(nil)
+	w.life, w.kill = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer w.kill(nil)
 	final, end := context.WithCancel(context.WithoutCancel(ctx))
 	w.final = final
 	defer end()
-	if w.jobs, err = w.consumer(ctx, jobsStream, jetstream.ConsumerConfig{
+	jobs, err := w.consumer(ctx, jobsStream, jetstream.ConsumerConfig{
 		Durable: workersConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: w.x.opts.Lease, MaxAckPending: -1,
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	ears, err := w.listen()
@@ -175,7 +167,7 @@ func (w *worker) work(ctx context.Context) (err error) {
 		}
 		loops.Go(func() { hooks.work(ctx) })
 	}
-	w.pull(ctx)
+	newPuller(jobs, w.opts.Concurrency, &w.runs, w.x.engine.log, w.handle).pull(ctx)
 	ears.stopRequests()
 	w.drain(end)
 	close(stopped)
@@ -217,69 +209,6 @@ func (w *worker) drain(end context.CancelFunc) {
 	}
 	end() // NATS doesn't take the outcomes: whoever gets the jobs next decides
 	<-done
-}
-
-// pull asks for as many jobs as there are free slots, and never for more.
-func (w *worker) pull(ctx context.Context) {
-	for pause := 50 * time.Millisecond; ; {
-		n := w.freeSlots(ctx)
-		if n == 0 {
-			return
-		}
-		got, err := w.pullBatch(ctx, n)
-		for range n - got {
-			w.slots <- struct{}{}
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil || got > 0 {
-			pause = 50 * time.Millisecond
-			continue
-		}
-		w.x.engine.log.Warn("no jobs can be fetched", "error", err)
-		sleep(ctx, pause)
-		pause = min(2*pause, 2*time.Second)
-	}
-}
-
-// freeSlots waits for one slot and takes all that are free; 0 when ctx ends.
-func (w *worker) freeSlots(ctx context.Context) int {
-	select {
-	case <-ctx.Done():
-		return 0
-	case <-w.slots:
-	}
-	for n := 1; ; n++ {
-		if n == maxPull {
-			return n
-		}
-		select {
-		case <-w.slots:
-		default:
-			return n
-		}
-	}
-}
-
-// pullBatch handles what one request brings, each job in a slot of its own.
-func (w *worker) pullBatch(ctx context.Context, n int) (got int, err error) {
-	batch, err := w.jobs.Fetch(n, jetstream.FetchContext(ctx))
-	if err != nil {
-		return 0, err
-	}
-	for msg := range batch.Messages() {
-		if ctx.Err() != nil {
-			msg.Nak()
-			continue
-		}
-		got++
-		w.runs.Go(func() {
-			defer func() { w.slots <- struct{}{} }()
-			w.handle(msg)
-		})
-	}
-	return got, batch.Error()
 }
 
 func runKey(organization, id string) string { return token(organization) + "." + id }
@@ -460,7 +389,7 @@ func (w *worker) claim(r *run, delivered uint64) bool {
 				return w.claimed(r, found)
 			}
 		}
-		if !errors.Is(err, errConflict) {
+		if !errors.Is(err, errChanged) {
 			x.engine.log.Warn("a record can't be written", "error", err)
 			r.delivery().NakWithDelay(busyPause)
 			return false
@@ -552,7 +481,7 @@ func (w *worker) conclude(r *run, cause error, result *runner.Result, err error)
 		return
 	}
 	result.ExecutionID = r.job.ID
-	o, err := outcomeOf(result, r.job.Type, w.x.engine.payloadLimit())
+	o, err := outcomeOf(result, r.job.Type, w.x.outcomeLimit())
 	if err != nil {
 		o = w.fault(r, err)
 	}
@@ -576,7 +505,7 @@ func (w *worker) turnedAway(r *run, cause, err error) {
 	case cause == errCancelled:
 		w.finish(r, w.failed(r, errclass.New(errclass.Cancelled, errclass.CallerCancelled, "before it ran")))
 	case !ok || api.Code == errclass.CodeInternal:
-		w.finish(r, w.fault(r, errors.Join(err, errors.Unwrap(err))))
+		w.finish(r, w.fault(r, err))
 	case api.Code == errclass.CodeUnavailable || api.Code == errclass.CodeRateLimited:
 		delay := api.RetryAfter
 		if delay <= 0 {
@@ -609,7 +538,9 @@ func (w *worker) giveBack(r *run, delay time.Duration) {
 			return
 		}
 		found.State, found.Worker, found.Started, found.Attempts = Queued, "", 0, r.attempt-1
-	}, func(found *record) bool { return found.State == Queued && found.Attempts == r.attempt-1 && found.Worker == "" })
+	}, func(found *record) bool {
+		return found.State == Queued && found.Attempts == r.attempt-1 && found.Worker == ""
+	})
 	switch {
 	case err != nil: // whoever gets the job next will find it running, and decide
 		w.x.engine.log.Warn("a job can't be given back", "execution", r.job.ID, "error", err)
@@ -629,7 +560,9 @@ func (w *worker) giveBack(r *run, delay time.Duration) {
 // finish writes the outcome, tells who listens, and is done with the job.
 func (w *worker) finish(r *run, o Outcome) {
 	written, err := w.write(r, func(found *record) { found.end(o) },
-		func(found *record) bool { return found.State == Done && found.Worker == w.id && found.Attempts == r.attempt })
+		func(found *record) bool {
+			return found.State == Done && found.Worker == w.id && found.Attempts == r.attempt
+		})
 	if errors.Is(err, errLost) {
 		w.x.engine.log.Warn("an outcome came too late and is dropped", "execution", r.job.ID, "tool", r.job.Tool)
 		return
@@ -653,7 +586,7 @@ func (w *worker) write(r *run, change func(*record), already func(*record) bool)
 		if err == nil {
 			return &changed, nil
 		}
-		if !errors.Is(err, errConflict) {
+		if !errors.Is(err, errChanged) {
 			if w.final.Err() != nil || !passes(err) {
 				return nil, err
 			}
