@@ -184,7 +184,7 @@ func (f *serveFlags) serviceOptions(ctx context.Context, n *node) (opts service.
 		Logger: n.log, Hosts: f.hosts, DrainTimeout: time.Duration(f.drainTimeout), Connections: f.connections, BodyBytes: f.bodyBytes,
 	}
 	if f.front {
-		opts.Remote = n.executions
+		opts.Remote = n.engine
 	}
 	for _, text := range f.trustedProxies {
 		prefix, err := netip.ParsePrefix(text)

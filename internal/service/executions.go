@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -187,14 +189,23 @@ func (s *Server) executeElsewhere(w http.ResponseWriter, r *http.Request, e *exe
 	var out *events
 	if wantsEvents(r) {
 		out = s.newEvents(w, cancel)
-		request.Started, request.Stream = out.start, out.delta
+		closeRates := request.Started
+		request.Stream = out.delta
+		request.Started = func(ctx context.Context, id string) {
+			closeRates(ctx, id)
+			out.start(ctx, id)
+		}
 	}
-	outcome, err := s.opts.Remote.ExecuteRemote(ctx, request, e.details)
+	start := time.Now()
+	outcome, err := s.opts.Remote.ExecuteRemote(s.traced(ctx), request, true, nil)
 	if out != nil {
 		out.stop()
 	}
 	if errors.Is(err, queue.ErrNoWorker) {
 		err = errclass.NewAPIError(errclass.CodeBadGateway, "No worker answered: start one with toolrun worker, then try again")
+	}
+	if err == nil && s.opts.Executions != nil && !s.opts.ForgetSynchronous {
+		s.opts.Executions.RecordOutcome(e.Organization, toolID(e.definition), e.definition.Type, *outcome, start)
 	}
 	switch {
 	case err != nil && out != nil && out.begun:
@@ -211,6 +222,14 @@ func (s *Server) executeElsewhere(w http.ResponseWriter, r *http.Request, e *exe
 	default:
 		s.answerOutcome(w, outcome, e.details)
 	}
+}
+
+// traced hands the trace of a context on.
+func (s *Server) traced(ctx context.Context) context.Context {
+	if s.opts.Traceparent == nil {
+		return ctx
+	}
+	return queue.WithTraceparent(ctx, s.opts.Traceparent(ctx))
 }
 
 func (s *Server) succeedExecution(w http.ResponseWriter, status int, execution queue.Execution, details bool) {
@@ -292,7 +311,7 @@ func (s *Server) listExecutions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	filter := queue.Filter{
-		Tool: p.query.Get("tool"), Class: p.query.Get("class"), State: queue.State(p.query.Get("state")),
+		Tool: p.query.Get("tool"), Class: errclass.Class(p.query.Get("class")), State: queue.State(p.query.Get("state")),
 		Cursor: p.cursor, Limit: p.limit,
 	}
 	if len(c.caller.Tools) > 0 && (filter.Tool == "" || !s.mayUseTool(c, filter.Tool)) {
@@ -311,6 +330,10 @@ func (s *Server) listExecutions(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := checkFilter(filter); err != nil {
 		s.refuse(w, err)
+		return
+	}
+	if _, err := strconv.ParseUint(cmp.Or(p.cursor, "0"), 36, 64); err != nil {
+		s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, "Query parameter cursor is not one that this list gave"))
 		return
 	}
 	list, next, err := s.opts.Executions.List(r.Context(), c.organization, filter)
@@ -333,7 +356,7 @@ func checkFilter(f queue.Filter) error {
 	}
 	var known []string
 	for _, class := range errclass.Classes() {
-		if string(class) == f.Class {
+		if class == f.Class {
 			return nil
 		}
 		known = append(known, string(class))
