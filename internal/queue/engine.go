@@ -89,6 +89,7 @@ type Engine struct {
 	streams map[string]bool // those set up here: Ready asks for them
 	// forgotten are those of them in the memory of servers.
 	forgotten map[string]jetstream.StreamConfig
+	hooks     map[*func()]struct{} // called after a reconnect
 
 	close func() error
 }
@@ -96,7 +97,10 @@ type Engine struct {
 // Open starts the embedded server, or connects to the cluster. ctx bounds only the
 // start; the engine lives until Close.
 func Open(ctx context.Context, opts Options) (*Engine, error) {
-	e := &Engine{opts: opts, log: opts.Logger, streams: make(map[string]bool), forgotten: make(map[string]jetstream.StreamConfig)}
+	e := &Engine{
+		opts: opts, log: opts.Logger, streams: make(map[string]bool),
+		forgotten: make(map[string]jetstream.StreamConfig), hooks: make(map[*func()]struct{}),
+	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
