@@ -51,7 +51,7 @@ func newTraces(opts Options, registry *prometheus.Registry) (*traces, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opts.Ratio > 1 {
+	if !(opts.Ratio <= 1) { // also what is no number
 		return nil, errors.New("telemetry: Options.Ratio is above 1; it is the part of the traces to record")
 	}
 	if opts.Flush < 0 {

@@ -38,7 +38,8 @@ type Options struct {
 
 	// Endpoint is where traces go by OTLP over HTTP, as in
 	// http://collector:4318 (/v1/traces is added where there is no path). A user and
-	// password in it are sent as basic authentication. Empty means no traces.
+	// password in it are sent as basic authentication; other headers come from the
+	// SDK's variable OTEL_EXPORTER_OTLP_HEADERS. Empty means no traces.
 	Endpoint string
 	// Ratio is how many of the traces that begin here are recorded, at most 1; those
 	// that a caller began are recorded if the caller says so. Zero records all,

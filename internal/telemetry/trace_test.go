@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -273,10 +274,16 @@ func flood(t *testing.T, tel *telemetry.Telemetry) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for range 10_000 {
-			_, ended := tel.Begin(context.Background(), runner.Execution{Type: runner.HTTP})
-			ended(&runner.Result{}, nil)
+		var executions sync.WaitGroup
+		for range 4 {
+			executions.Go(func() {
+				for range 2500 {
+					_, ended := tel.Begin(context.Background(), runner.Execution{Type: runner.HTTP})
+					ended(&runner.Result{}, nil)
+				}
+			})
 		}
+		executions.Wait()
 	}()
 	select {
 	case <-done:
@@ -362,6 +369,28 @@ func TestReceiverThatRefuses(t *testing.T) {
 	require.False(t, redirected)
 }
 
+// Of the SDK's own variables those of headers and resource hold, as operators know
+// them; where traces go is said by the options only.
+func TestVariablesOfTheSDK(t *testing.T) {
+	receiver := newReceiver(t)
+	for name, value := range map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://127.0.0.1:1/x",
+		"OTEL_EXPORTER_OTLP_HEADERS": "x-key=hunter2", "OTEL_RESOURCE_ATTRIBUTES": "service.name=x,region=here",
+		"OTEL_TRACES_SAMPLER": "always_off", "OTEL_BSP_MAX_QUEUE_SIZE": "1",
+	} {
+		t.Setenv(name, value)
+	}
+	tel := begin(t, telemetry.Options{Endpoint: receiver.URL})
+	for range 100 {
+		_, ended := tel.Begin(t.Context(), runner.Execution{Type: runner.HTTP})
+		ended(&runner.Result{}, nil)
+	}
+	require.NoError(t, tel.Shutdown(t.Context()))
+	require.Len(t, receiver.named("execute http"), 100)
+	require.Equal(t, map[string]string{"service.name": "toolrun", "service.version": "", "region": "here"}, receiver.spans[0].resource)
+	require.Equal(t, "hunter2", receiver.requests[0].Header.Get("X-Key"))
+}
+
 func TestEndpoint(t *testing.T) {
 	receiver := newReceiver(t)
 	u, err := url.Parse(receiver.URL)
@@ -382,8 +411,10 @@ func TestEndpoint(t *testing.T) {
 		require.ErrorContains(t, err, "must be an http or https URL", endpoint)
 		require.NotContains(t, err.Error(), "hunter2")
 	}
-	_, err = telemetry.New(telemetry.Options{Endpoint: "http://a", Ratio: 1.1})
-	require.ErrorContains(t, err, "Ratio is above 1")
+	for _, ratio := range []float64{1.1, math.NaN(), math.Inf(1)} {
+		_, err = telemetry.New(telemetry.Options{Endpoint: "http://a", Ratio: ratio})
+		require.ErrorContains(t, err, "Ratio is above 1")
+	}
 	_, err = telemetry.New(telemetry.Options{Endpoint: "http://a", Flush: -1})
 	require.ErrorContains(t, err, "Flush is negative")
 }
