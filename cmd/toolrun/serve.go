@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -152,6 +153,8 @@ func (f *serveFlags) serve(ctx context.Context, n *node) (served bool, err error
 	f.announce(n, listener.Addr())
 	ctx, stop := onSignals(ctx, server.Hurry)
 	defer stop()
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
 	worked := make(chan error, 1)
 	if f.front {
 		worked <- nil
@@ -159,7 +162,7 @@ func (f *serveFlags) serve(ctx context.Context, n *node) (served bool, err error
 		go func() { worked <- n.work(ctx) }()
 	}
 	err = server.Serve(ctx, listener)
-	stop() // a listener that broke ends the work, too
+	quit() // a listener that broke ends the work, too
 	return true, errors.Join(err, <-worked)
 }
 
@@ -235,9 +238,9 @@ func onSignals(ctx context.Context, hurry func()) (_ context.Context, stop func(
 			}
 		}
 	}()
-	return ctx, func() {
+	return ctx, sync.OnceFunc(func() {
 		signal.Stop(signals)
 		close(over)
 		cancel()
-	}
+	})
 }

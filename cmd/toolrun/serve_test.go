@@ -141,6 +141,7 @@ func startServe(t *testing.T, args ...string) (*exec.Cmd, string) {
 	require.Equal(t, "serving", line.Msg)
 	go func() {
 		for lines.Scan() { // keep the pipe from filling
+			t.Log(lines.Text())
 		}
 	}()
 	return cmd, "http://" + line.Addr
