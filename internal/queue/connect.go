@@ -40,11 +40,34 @@ func (e *Engine) connectionOptions() []nats.Option {
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) {
 			e.log.Info("connected to NATS again", "server", c.ConnectedUrlRedacted())
+			_ = e.spawn(e.reconnected) // or closed
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			e.log.Warn("NATS", "error", err)
 		}),
 	}
+}
+
+// onReconnect has f called each time a lost connection is back, until the returned function
+// is called. f must not block.
+func (e *Engine) onReconnect(f func()) (forget func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hooks[&f] = struct{}{}
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.hooks, &f)
+	}
+}
+
+func (e *Engine) reconnected() {
+	e.mu.Lock()
+	for f := range e.hooks {
+		(*f)()
+	}
+	e.mu.Unlock()
+	e.restore()
 }
 
 // connectCluster connects to the servers of Options.URL.

@@ -79,7 +79,7 @@ func (e *Engine) Definitions(ctx context.Context) (*Definitions, error) {
 		return nil, err
 	}
 	d := &Definitions{ledger: l, engine: e, byID: make(map[definitionID]Stored), watchers: make(map[*func(Change)]struct{})}
-	if d.replica, err = e.follow(ctx, l.kv, d.apply); err != nil {
+	if d.replica, err = l.follow(ctx, d.apply); err != nil {
 		return nil, err
 	}
 	return d, nil

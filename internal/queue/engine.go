@@ -85,8 +85,11 @@ type Engine struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	mu      sync.Mutex
+	mu      sync.Mutex      // also held to start what is counted in running, and to end ctx
 	streams map[string]bool // those set up here: Ready asks for them
+	// forgotten are those of them in the memory of servers.
+	forgotten map[string]jetstream.StreamConfig
+	hooks     map[*func()]struct{} // called after a reconnect
 
 	close func() error
 }
@@ -94,7 +97,10 @@ type Engine struct {
 // Open starts the embedded server, or connects to the cluster. ctx bounds only the
 // start; the engine lives until Close.
 func Open(ctx context.Context, opts Options) (*Engine, error) {
-	e := &Engine{opts: opts, log: opts.Logger, streams: make(map[string]bool)}
+	e := &Engine{
+		opts: opts, log: opts.Logger, streams: make(map[string]bool),
+		forgotten: make(map[string]jetstream.StreamConfig), hooks: make(map[*func()]struct{}),
+	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -261,7 +267,9 @@ func leaderless(info *jetstream.StreamInfo) bool {
 func (e *Engine) Close() error { return e.close() }
 
 func (e *Engine) shutdown() error {
+	e.mu.Lock()
 	e.cancel()
+	e.mu.Unlock()
 	if e.conn != nil {
 		e.conn.Close()
 	}
@@ -279,6 +287,19 @@ func (e *Engine) shutdown() error {
 		errs = append(errs, os.RemoveAll(e.scratch))
 	}
 	return errors.Join(errs...)
+}
+
+var errClosed = errors.New("queue: closed")
+
+// spawn runs f in a goroutine that Close waits for; f has to end with e.ctx.
+func (e *Engine) spawn(f func()) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ctx.Err() != nil {
+		return errClosed
+	}
+	e.running.Go(f)
+	return nil
 }
 
 // pause waits, and tells whether ctx is still good.

@@ -42,7 +42,7 @@ func (e *Engine) Keys(ctx context.Context) (*Keys, error) {
 		return nil, err
 	}
 	k := &Keys{ledger: l, engine: e, byHash: make(map[string]access.Key), byID: make(map[keyID]access.Key)}
-	if k.replica, err = e.follow(ctx, l.kv, k.apply); err != nil {
+	if k.replica, err = l.follow(ctx, k.apply); err != nil {
 		return nil, err
 	}
 	return k, nil

@@ -33,7 +33,7 @@ func (e *Engine) ledger(ctx context.Context, bucket string, history int64) (*led
 		return nil, err
 	}
 	if !s.CachedInfo().Config.AllowAtomicPublish { // an older server overlooks it
-		return nil, fmt.Errorf("queue: NATS server %s is too old: version 2.12 or later is needed", e.conn.ConnectedServerVersion())
+		return nil, e.tooOld()
 	}
 	l.stream = s
 	if l.kv, err = e.js.KeyValue(ctx, bucket); err != nil {
@@ -107,13 +107,15 @@ func (l *ledger) tryCommit(ctx context.Context, writes []write) (uint64, error) 
 			continue
 		}
 		msg.Header.Set("Nats-Batch-Commit", "1")
-		return l.finish(ctx, msg)
+		return l.engine.publish(ctx, msg)
 	}
 	return 0, errors.New("nothing to write")
 }
 
-func (l *ledger) finish(ctx context.Context, msg *nats.Msg) (uint64, error) {
-	answer, err := l.engine.conn.RequestMsgWithContext(ctx, msg)
+// publish sends a message to a stream and returns its sequence there. Unlike that of the
+// client it asks once.
+func (e *Engine) publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
+	answer, err := e.conn.RequestMsgWithContext(ctx, msg)
 	if err != nil {
 		return 0, err
 	}
@@ -128,4 +130,8 @@ func (l *ledger) finish(ctx context.Context, msg *nats.Msg) (uint64, error) {
 		return 0, ack.Error
 	}
 	return ack.Sequence, nil
+}
+
+func (e *Engine) tooOld() error {
+	return fmt.Errorf("queue: NATS server %s is too old: version 2.12 or later is needed", e.conn.ConnectedServerVersion())
 }

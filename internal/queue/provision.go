@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -49,7 +50,24 @@ func (e *Engine) stream(ctx context.Context, cfg jetstream.StreamConfig) (s jets
 		s, err = e.js.CreateOrUpdateStream(ctx, cfg)
 		return err
 	})
+	if err == nil && cfg.Storage == jetstream.MemoryStorage {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.forgotten[cfg.Name] = cfg
+	}
 	return s, err
+}
+
+// restore makes the streams again that a server forgets when it starts again.
+func (e *Engine) restore() {
+	e.mu.Lock()
+	forgotten := slices.Collect(maps.Values(e.forgotten))
+	e.mu.Unlock()
+	for _, cfg := range forgotten {
+		if _, err := e.stream(e.ctx, cfg); err != nil && e.ctx.Err() == nil {
+			e.log.Warn("can't set up a stream again", "stream", cfg.Name, "error", err)
+		}
+	}
 }
 
 // bucket is [Engine.stream] for a bucket of keys.

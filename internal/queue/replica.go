@@ -20,58 +20,84 @@ var (
 	ErrStale    = errors.New("queue: changed by somebody else meanwhile")
 )
 
+// replicaCheck is how often a copy asks whether it is still told everything. A watch
+// that lost its server finds out by itself, but takes its time.
+const replicaCheck = 2 * time.Second
+
 // replica keeps a copy of a bucket up to date, from a watch: apply sees each change
 // in the order of the bucket.
 type replica struct {
+	ledger *ledger
 	engine *Engine
-	kv     jetstream.KeyValue
 	apply  func(jetstream.KeyValueEntry)
+	renew  chan struct{} // holds a token to have the watch started again
 
 	mu      sync.Mutex
 	applied uint64        // revision
-	moved   chan struct{} // closed when applied grows
+	moved   chan struct{} // closed when applied changes
 }
 
 // follow returns when the copy is complete.
-func (e *Engine) follow(ctx context.Context, kv jetstream.KeyValue, apply func(jetstream.KeyValueEntry)) (*replica, error) {
-	r := &replica{engine: e, kv: kv, apply: apply, moved: make(chan struct{})}
+func (l *ledger) follow(ctx context.Context, apply func(jetstream.KeyValueEntry)) (*replica, error) {
+	r := &replica{ledger: l, engine: l.engine, apply: apply, renew: make(chan struct{}, 1), moved: make(chan struct{})}
 	complete := make(chan struct{})
-	e.running.Go(func() { r.run(sync.OnceFunc(func() { close(complete) })) })
+	err := r.engine.spawn(func() { r.run(sync.OnceFunc(func() { close(complete) })) })
+	if err != nil {
+		return nil, err
+	}
 	select {
 	case <-complete:
 		return r, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("queue: can't read %s: %w", kv.Bucket(), context.Cause(ctx))
-	case <-e.ctx.Done():
-		return nil, errors.New("queue: closed")
+		return nil, fmt.Errorf("queue: can't read %s: %w", l.kv.Bucket(), context.Cause(ctx))
+	case <-r.engine.ctx.Done():
+		return nil, errClosed
 	}
 }
 
-// run watches until the engine closes. The client mends a watch across lost connections;
-// one that ends all the same is followed by another.
+// run watches until the engine closes.
 func (r *replica) run(complete func()) {
 	ctx := r.engine.ctx
+	forget := r.engine.onReconnect(func() {
+		select {
+		case r.renew <- struct{}{}:
+		default:
+		}
+	})
+	defer forget()
+	said := ""
 	for ctx.Err() == nil {
-		if err := r.watch(ctx, complete); err != nil && ctx.Err() == nil {
-			r.engine.log.Warn("can't watch a bucket", "bucket", r.kv.Bucket(), "error", err)
+		err := r.watch(ctx, complete)
+		if err == nil || ctx.Err() != nil {
+			said = ""
+			continue
+		}
+		if err.Error() != said { // not ten times a second
+			said = err.Error()
+			r.engine.log.Warn("can't watch a bucket", "bucket", r.ledger.kv.Bucket(), "error", err)
 		}
 		pause(ctx, provisionPause)
 	}
 }
 
+// watch returns nil when it should be started again.
 func (r *replica) watch(ctx context.Context, complete func()) error {
 	var opts []jetstream.WatchOpt
-	if r.applied > 0 { // only this goroutine writes it
-		opts = append(opts, jetstream.ResumeFromRevision(r.applied+1))
+	if from := r.at(); from > 0 {
+		opts = append(opts, jetstream.ResumeFromRevision(from+1))
 	}
-	watcher, err := r.kv.WatchAll(ctx, opts...)
+	watcher, err := r.ledger.kv.WatchAll(ctx, opts...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = watcher.Stop() }()
+	check := time.NewTicker(replicaCheck)
+	defer check.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-r.renew:
 			return nil
 		case entry, ok := <-watcher.Updates():
 			switch {
@@ -79,12 +105,38 @@ func (r *replica) watch(ctx context.Context, complete func()) error {
 				return errors.New("the watch ended")
 			case entry == nil:
 				complete()
-			case entry.Revision() > r.applied:
+			case entry.Revision() > r.at():
 				r.apply(entry)
 				r.advance(entry.Revision())
 			}
+		case <-check.C:
+			if len(watcher.Updates()) == 0 && r.missed(ctx) {
+				return nil
+			}
 		}
 	}
+}
+
+// missed tells whether the bucket has been elsewhere for a while.
+func (r *replica) missed(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, readyPatience)
+	defer cancel()
+	info, err := r.ledger.stream.Info(ctx)
+	if err != nil {
+		return false // nothing could be watched either
+	}
+	last, at := info.State.LastSeq, r.at()
+	if last < at {
+		r.engine.log.Warn("a bucket went back in time: it is read again", "bucket", r.ledger.kv.Bucket())
+		r.advance(0)
+	}
+	return last < at || last > at && info.TimeStamp.Sub(info.State.LastTime) > replicaCheck/2
+}
+
+func (r *replica) at() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.applied
 }
 
 func (r *replica) advance(revision uint64) {
@@ -109,7 +161,7 @@ func (r *replica) await(ctx context.Context, revision uint64) error {
 		case <-ctx.Done():
 			return fmt.Errorf("queue: written, but not seen here yet: %w", ctx.Err())
 		case <-r.engine.ctx.Done():
-			return errors.New("queue: closed")
+			return errClosed
 		}
 	}
 }
