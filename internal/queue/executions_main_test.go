@@ -249,6 +249,7 @@ type workerSettings struct {
 	Lease       time.Duration
 	Concurrency int
 	Drain       time.Duration
+	Dir         string // of an engine of its own, to which it submits jobs without end
 }
 
 // workerProcess makes a process that was started for it a worker, until SIGTERM.
@@ -273,7 +274,7 @@ func (s *workerSettings) work() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	e, err := queue.Open(ctx, queue.Options{URL: s.URL, Logger: log})
+	e, err := queue.Open(ctx, queue.Options{URL: s.URL, Dir: s.Dir, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -284,13 +285,51 @@ func (s *workerSettings) work() error {
 	}
 	defer x.Close()
 	fmt.Println("ready")
+	if s.Dir != "" {
+		go submitWithoutEnd(ctx, x)
+	}
 	return x.Work(ctx, queue.WorkerOptions{Runner: newTools(), Name: "child", Concurrency: s.Concurrency, Drain: s.Drain})
+}
+
+// submitWithoutEnd prints the id of each job that was accepted.
+func submitWithoutEnd(ctx context.Context, x *queue.Executions) {
+	for i := 0; ; i++ {
+		e, _, err := x.Submit(ctx, queue.Submission{
+			Organization: "acme", Tool: []string{"echo", "echo-again"}[i%2], IdempotencyKey: fmt.Sprint("key-", i), Fingerprint: "f",
+			Parameters: must(json.Marshal(plan{Wait: time.Duration(i%20) * time.Millisecond})),
+		})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return
+		}
+		fmt.Println(e.ID)
+	}
 }
 
 // process is a worker process.
 type process struct {
 	cmd *exec.Cmd
 	end func()
+	out *bufio.Reader
+	log *logText
+}
+
+// logText is what a process logs.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) count(word string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), word)
 }
 
 // startWorker starts one and waits until it is about to take jobs.
@@ -298,19 +337,17 @@ func startWorker(t testing.TB, s workerSettings) *process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), workerEnv+"="+string(must(json.Marshal(s))))
-	cmd.Stderr = os.Stderr
-	if !testing.Verbose() {
-		cmd.Stderr = nil
-	}
+	log := &logText{}
+	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	p := &process{cmd: cmd, end: sync.OnceFunc(func() {
+	p := &process{cmd: cmd, out: bufio.NewReader(out), log: log, end: sync.OnceFunc(func() {
 		cmd.Process.Signal(syscall.SIGKILL)
 		cmd.Wait()
 	})}
 	t.Cleanup(p.end)
-	line, err := bufio.NewReader(out).ReadString('\n')
+	line, err := p.out.ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "ready\n", line)
 	return p

@@ -228,6 +228,7 @@ type record struct {
 	Worker       string          `json:"worker,omitempty"`
 	Caller       string          `json:"caller,omitempty"`
 	Job          uint64          `json:"job,omitempty"`    // the job message's sequence
+	By           string          `json:"by,omitempty"`     // the worker whose outcome it is
 	Cancel       bool            `json:"cancel,omitempty"` // somebody wants it to end
 	Class        errclass.Class  `json:"class,omitempty"`
 	Reason       errclass.Reason `json:"reason,omitempty"`

@@ -470,6 +470,7 @@ func (w *worker) execute(r *run) {
 // conclude turns what came of a run into the record's end, or the job's return.
 func (w *worker) conclude(r *run, cause error, result *runner.Result, err error) {
 	if cause == errLost {
+		w.tooLate(r)
 		return
 	}
 	if err != nil {
@@ -559,12 +560,13 @@ func (w *worker) giveBack(r *run, delay time.Duration) {
 
 // finish writes the outcome, tells who listens, and is done with the job.
 func (w *worker) finish(r *run, o Outcome) {
-	written, err := w.write(r, func(found *record) { found.end(o) },
-		func(found *record) bool {
-			return found.State == Done && found.Worker == w.id && found.Attempts == r.attempt
-		})
+	end := func(found *record) {
+		found.end(o)
+		found.By = w.id
+	}
+	written, err := w.write(r, end, func(found *record) bool { return found.By == w.id && found.Attempts == r.attempt })
 	if errors.Is(err, errLost) {
-		w.x.engine.log.Warn("an outcome came too late and is dropped", "execution", r.job.ID, "tool", r.job.Tool)
+		w.tooLate(r)
 		return
 	}
 	if err != nil {
@@ -573,6 +575,11 @@ func (w *worker) finish(r *run, o Outcome) {
 	}
 	w.x.announce(written)
 	w.settleEnded(r, written)
+}
+
+// tooLate is for a run whose execution somebody else has ended, or runs by now.
+func (w *worker) tooLate(r *run) {
+	w.x.engine.log.Warn("an outcome came too late and is dropped", "execution", r.job.ID, "tool", r.job.Tool)
 }
 
 // write changes the record while it is this run's, and says errLost where it isn't.
