@@ -65,7 +65,7 @@ func FuzzClaims(f *testing.F) {
 		}
 		require.NotEmpty(t, p.ID)
 		require.NotEmpty(t, p.Organizations)
-		require.False(t, p.Any)
+		require.Empty(t, p.Any)
 		for name, role := range p.Organizations {
 			require.NotEmpty(t, name)
 			require.True(t, role.Allows(access.Viewer))
