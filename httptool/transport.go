@@ -110,7 +110,25 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if _, followed := req.Context().Value(phaseKey{}).(*phase); !followed { // a client of its own, such as a provider's
 		req = req.WithContext(new(phase).under(req.Context()))
 	}
-	return t.breakers.roundTrip(t.base, plainHost(req))
+	begin, traced := req.Context().Value(traceKey{}).(func(*http.Request) func(*http.Response, error))
+	if !traced {
+		return t.breakers.roundTrip(t.base, plainHost(req))
+	}
+	req = req.Clone(req.Context())
+	end := begin(req)
+	resp, err := t.breakers.roundTrip(t.base, plainHost(req))
+	end(resp, err)
+	return resp, err
+}
+
+type traceKey struct{}
+
+// WithTrace has begin called with each request that is sent under ctx, redirects and
+// requests for tokens included, when the policy has let it pass. It may set headers
+// of it, and return a function for its end: when the header section of the answer is
+// there, or there is none.
+func WithTrace(ctx context.Context, begin func(*http.Request) (end func(*http.Response, error))) context.Context {
+	return context.WithValue(ctx, traceKey{}, begin)
 }
 
 // plainHost is the request with a host in other numbers (2130706433, 0x7f.1)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/httptool"
+	"github.com/almyty-inc/toolrun/internal/redact"
 	"github.com/almyty-inc/toolrun/internal/schema"
 	"github.com/almyty-inc/toolrun/internal/strictjson"
 	"github.com/almyty-inc/toolrun/llmtool"
@@ -64,7 +65,8 @@ func (r *Runner) compile(def *Definition) (t *tool) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			r.log.Error("definition panicked", "tool", def.id(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			clean := redact.New(t.literals) // the logger knows those of the beginning only
+			r.log.Error("definition panicked", "tool", def.id(), "panic", clean.String(fmt.Sprint(v)), "stack", clean.String(string(debug.Stack())))
 			t.faults = append(t.faults, def.fault("", "can't be checked: it breaks the checker; see the log"))
 		}
 	}()
@@ -210,22 +212,30 @@ func (r *Runner) compileJavaScript(t *tool) {
 		if err != nil {
 			return output{}, err
 		}
-		result, err := r.pool.Run(ctx, sandbox.Job{
+		job := sandbox.Job{
 			Source: source, Parameters: x.parametersJSON, Credentials: credentials,
 			Limits: limits, Invoke: x.invoke, Fetch: r.fetch, Axios: t.def.Type == HTTP,
 			Organization: x.organization, Depth: x.depth,
-		})
+		}
+		if x.log != nil {
+			job.Log = func(line errclass.LogLine) {
+				line.Message = x.secrets.String(line.Message)
+				x.log(line)
+			}
+		}
+		result, err := r.pool.Load().Run(ctx, job)
 		return output{value: result.Value, logs: result.Logs, logsTruncated: result.LogsTruncated}, err
 	}
 }
 
 func (r *Runner) checkSource(t *tool, source sandbox.Source) {
-	if r.pool == nil {
+	pool := r.pool.Load()
+	if pool == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.life, checkTimeout)
 	defer cancel()
-	err := r.pool.Check(ctx, source)
+	err := pool.Check(ctx, source)
 	if err == nil {
 		return
 	}

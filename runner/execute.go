@@ -36,6 +36,8 @@ type execution struct {
 	depth          int                // 0 for the outermost
 	stream         func(delta string) // nil: nobody listens
 	started        func(ctx context.Context, executionID string)
+	log            func(errclass.LogLine)
+	rateSpent      bool
 }
 
 // Execute runs a tool. A tool that ran, whether it succeeded or failed, is a
@@ -58,9 +60,12 @@ func (r *Runner) Execute(ctx context.Context, req Request) (result *Result, err 
 		}
 	}()
 	x := &execution{
-		runner: r, id: newID(), organization: req.Organization, start: time.Now(), timeout: req.Timeout,
+		runner: r, id: req.ExecutionID, organization: req.Organization, start: time.Now(), timeout: req.Timeout,
 		credentials: r.opts.Credentials, secrets: &secrets{runner: r, credentials: req.Credentials}, invoked: &invocations{},
-		stream: req.Stream, started: req.Started,
+		stream: req.Stream, started: req.Started, log: req.Log, rateSpent: req.RateSpent,
+	}
+	if x.id == "" {
+		x.id = newID()
 	}
 	if len(req.Credentials) > 0 {
 		x.credentials = maps.Clone(r.opts.Credentials)
@@ -77,10 +82,18 @@ func (x *execution) execute(ctx context.Context, id string, parameters []byte) (
 	if err := x.find(id); err != nil {
 		return nil, err
 	}
+	ctx, ended := x.observe(ctx)
+	result, err := x.proceed(ctx, parameters)
+	ended(result, err)
+	return result, err
+}
+
+// proceed is the way from the tool on.
+func (x *execution) proceed(ctx context.Context, parameters []byte) (*Result, error) {
 	if err := x.validate(parameters); err != nil {
 		return nil, err
 	}
-	if err := x.spendRate(); err != nil {
+	if err := x.spendRate(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := x.limitTime(ctx)
@@ -115,16 +128,6 @@ func (x *execution) find(id string) error {
 	x.tool = t
 	x.secrets.add(t)
 	return nil
-}
-
-func (r *Runner) find(organization, id string) (*tool, error) {
-	if t, ok := r.tools[toolKey{organization, id}]; ok {
-		return t, nil
-	}
-	if t, ok := r.tools[toolKey{"", id}]; ok {
-		return t, nil
-	}
-	return nil, errclass.NewAPIError(errclass.CodeNotFound, "Tool not found")
 }
 
 // validate decodes the parameters, holds them to the tool's schema and applies
@@ -165,13 +168,18 @@ func rejected(faults []errclass.FieldError) error {
 	return &errclass.APIError{Code: errclass.CodeBadRequest, Message: schema.Message(faults), Fields: faults}
 }
 
-func (x *execution) spendRate() error {
-	if wait, limit := x.runner.rates.take(x.tool, x.organization, time.Now()); wait > 0 {
-		e := errclass.RateLimited(wait)
-		e.RateLimit = limit
-		return e
+func (x *execution) spendRate(ctx context.Context) error {
+	limit := x.tool.def.Configuration.RateLimit
+	if limit == (RateLimit{}) || x.rateSpent {
+		return nil
 	}
-	return nil
+	state := x.runner.rates.Spend(ctx, x.tool.def.id(), x.organization, limit)
+	if state.RetryAfter <= 0 {
+		return nil
+	}
+	e := errclass.RateLimited(state.RetryAfter)
+	e.RateLimit = state.Limit
+	return e
 }
 
 // limitTime puts the execution under the shortest of its deadlines. A nested

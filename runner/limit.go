@@ -44,15 +44,30 @@ const (
 	bucketIdle = time.Hour
 )
 
-// rateLimits holds the rate limits of all tools, a pair of buckets an
-// organization and tool.
+// RateStore holds rate limits. It is safe for concurrent use.
+type RateStore interface {
+	// Spend takes one request of an organization for the tool with an id, where all
+	// of the limit's windows have one left, or nothing.
+	Spend(ctx context.Context, tool, organization string, limit RateLimit) RateState
+}
+
+// RateState is what is left of a limit.
+type RateState struct {
+	Limit      int           // of the window that says most: the one exceeded, or the one with the least left
+	Remaining  int           // requests that may follow at once
+	Reset      time.Duration // until all of Limit is there again
+	RetryAfter time.Duration // where there was none left: until there is one
+}
+
+// rateLimits is the [RateStore] of one process: a pair of buckets an organization
+// and tool.
 type rateLimits struct {
 	buckets *otter.Cache[bucketKey, *buckets]
 }
 
 type bucketKey struct {
-	tool         *tool
-	organization string
+	tool, organization string
+	limit              RateLimit // one that is changed begins anew
 }
 
 type buckets struct {
@@ -67,17 +82,12 @@ func newRateLimits() *rateLimits {
 	})}
 }
 
-// take spends one request of an organization for a tool, or returns how long
-// until there is one to spend, and the limit that says so.
-func (l *rateLimits) take(t *tool, organization string, now time.Time) (wait time.Duration, exceeded int) {
-	limit := t.def.Configuration.RateLimit
-	if limit == (RateLimit{}) {
-		return 0, 0
-	}
-	b, _ := l.buckets.ComputeIfAbsent(bucketKey{t, organization}, func() (*buckets, bool) {
+// Spend implements [RateStore].
+func (l *rateLimits) Spend(_ context.Context, tool, organization string, limit RateLimit) RateState {
+	b, _ := l.buckets.ComputeIfAbsent(bucketKey{tool, organization, limit}, func() (*buckets, bool) {
 		return newBuckets(limit), false
 	})
-	return b.take(now)
+	return b.take(time.Now())
 }
 
 func newBuckets(limit RateLimit) *buckets {
@@ -95,22 +105,25 @@ func newBuckets(limit RateLimit) *buckets {
 
 // take spends from all buckets or from none. The one to wait longest for is the
 // one exceeded.
-func (b *buckets) take(now time.Time) (wait time.Duration, exceeded int) {
+func (b *buckets) take(now time.Time) (state RateState) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var taken []*rate.Reservation
-	for _, bucket := range b.each {
+	for i, bucket := range b.each {
 		r := bucket.ReserveN(now, 1)
 		taken = append(taken, r)
-		if d := r.DelayFrom(now); d > wait {
-			wait, exceeded = d, bucket.Burst()
+		left := max(0, int(bucket.TokensAt(now)))
+		says := r.DelayFrom(now) > state.RetryAfter || state.RetryAfter == 0 && left < state.Remaining
+		if i == 0 || says {
+			state.Limit, state.Remaining, state.RetryAfter = bucket.Burst(), left, r.DelayFrom(now)
+			state.Reset = time.Duration((float64(bucket.Burst()) - bucket.TokensAt(now)) / float64(bucket.Limit()) * float64(time.Second))
 		}
 	}
-	if wait == 0 {
-		return 0, 0
+	if state.RetryAfter == 0 {
+		return state
 	}
 	for _, r := range taken {
 		r.CancelAt(now)
 	}
-	return wait, exceeded
+	return state
 }

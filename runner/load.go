@@ -57,7 +57,7 @@ func Load(paths ...string) ([]*Definition, error) {
 	var faults []errclass.FieldError
 	var seen seenFiles
 	for _, path := range paths {
-		files, err := definitionFiles(path)
+		files, err := DefinitionFiles(path)
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +161,7 @@ func (d *Definition) orFaults(faults []errclass.FieldError) (*Definition, error)
 	r := &Runner{life: context.Background()}
 	if needsSandbox(d) {
 		if pool, err := sandbox.New(sandbox.Options{}); err == nil {
-			r.pool = pool
+			r.pool.Store(pool)
 			defer func() { _ = pool.Close() }() // nothing runs any more
 		}
 	}
@@ -344,8 +344,8 @@ func unreadable(what string, err error) *errclass.APIError {
 	return invalid(what, []errclass.FieldError{{Message: err.Error()}})
 }
 
-// definitionFiles lists the files that Load reads, in lexical order.
-func definitionFiles(path string) ([]string, error) {
+// DefinitionFiles lists the files that [Load] reads for a path, in lexical order.
+func DefinitionFiles(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

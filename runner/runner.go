@@ -20,8 +20,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,6 +92,12 @@ type Options struct {
 	// CacheBytes bounds all cached results together. Defaults to 64 MiB.
 	CacheBytes int
 
+	// Rates, where not nil, holds the tools' rate limits in place of the runner
+	// itself, for those that hold for several processes together.
+	Rates RateStore
+	// Observer, where not nil, watches every execution.
+	Observer Observer
+
 	// Logger receives one line an execution (debug for a success, info for a
 	// failure, error for a fault of ours). Nil is silent.
 	Logger *slog.Logger
@@ -102,9 +106,8 @@ type Options struct {
 // Runner executes tools. It is safe for concurrent use.
 type Runner struct {
 	opts     Options
-	tools    map[toolKey]*tool
-	order    []*tool
-	pool     *sandbox.Pool
+	catalog  catalog
+	pool     atomic.Pointer[sandbox.Pool] // nil until there is a tool with JavaScript
 	carrier  http.RoundTripper
 	guarded  *httptool.Transport // nil with Options.Transport
 	clients  *llmtool.Clients
@@ -113,7 +116,8 @@ type Runner struct {
 	slots    slots
 	cache    *resultCache
 	flights  flights
-	rates    *rateLimits
+	rates    RateStore
+	local    *rateLimits // rates, where Options has none
 
 	life     context.Context
 	kill     context.CancelCauseFunc // ends what still runs at the hard stop
@@ -122,8 +126,6 @@ type Runner struct {
 	inflight sync.WaitGroup
 	running  atomic.Int64
 }
-
-type toolKey struct{ organization, id string }
 
 // New checks options and every definition and returns a runner. All faults of
 // definitions and providers come at once in one [*errclass.APIError] (422); a
@@ -134,12 +136,16 @@ func New(opts Options) (*Runner, error) {
 		return nil, err
 	}
 	r := &Runner{
-		opts:  opts,
-		tools: make(map[toolKey]*tool),
-		log:   slog.New(slog.DiscardHandler),
-		slots: newSlots(opts.Concurrency, opts.Queue),
-		cache: newResultCache(opts.CacheBytes),
-		rates: newRateLimits(), flights: flights{all: make(map[cacheKey]*flight)},
+		opts:    opts,
+		catalog: catalog{tools: make(map[toolKey]*tool), owned: make(map[string]map[string]*tool)},
+		log:     slog.New(slog.DiscardHandler),
+		slots:   newSlots(opts.Concurrency, opts.Queue),
+		cache:   newResultCache(opts.CacheBytes),
+		rates:   opts.Rates, flights: flights{all: make(map[cacheKey]*flight)},
+	}
+	if r.rates == nil {
+		r.local = newRateLimits()
+		r.rates = r.local
 	}
 	r.redactor = redact.New(redact.Collect(opts.Env, opts.Credentials))
 	if opts.Logger != nil {
@@ -198,12 +204,8 @@ func (r *Runner) open() error {
 		}
 		r.guarded, r.carrier = guarded, guarded
 	}
-	if slices.ContainsFunc(r.opts.Tools, needsSandbox) {
-		pool, err := sandbox.New(r.opts.Sandbox)
-		if err != nil {
-			return err
-		}
-		r.pool = pool
+	if err := r.openPoolFor(r.opts.Tools); err != nil {
+		return err
 	}
 	clients, faults := llmtool.NewClients(r.opts.Providers, r.opts.Env, r.opts.Credentials, r.carrier, r.opts.Dialects...)
 	r.clients = clients // nil where there are faults
@@ -211,99 +213,20 @@ func (r *Runner) open() error {
 	if len(faults) > 0 {
 		what = "providers"
 	}
-	if faults = append(faults, r.addTools()...); len(faults) > 0 {
+	base, wrong := r.compileAll(r.opts.Tools)
+	if faults = r.catalog.rebase(base, append(faults, wrong...)); len(faults) > 0 {
 		return invalid(what, faults)
 	}
 	return nil
 }
 
-// needsSandbox reports whether a tool has JavaScript: a runner without any starts
-// no process.
-func needsSandbox(def *Definition) bool {
-	return def != nil && (def.Type == JavaScript || def.Code != "")
-}
-
-// addTools compiles the tools and returns all their faults.
-func (r *Runner) addTools() (faults []errclass.FieldError) {
-	compiled := r.compileAll()
-	for i, def := range r.opts.Tools {
-		t := compiled[i]
-		if def != nil {
-			r.addTool(t)
-		}
-		faults = append(faults, t.faults...)
-	}
-	return faults
-}
-
-// addTool makes a tool known by its id and its name, which are one namespace.
-func (r *Runner) addTool(t *tool) {
-	r.order = append(r.order, t)
-	for _, called := range []struct{ pointer, word string }{{"/id", t.def.ID}, {"/name", t.def.Name}} {
-		if called.word == "" {
-			continue
-		}
-		key := toolKey{t.def.Organization, called.word}
-		if other, taken := r.tools[key]; taken && other != t {
-			t.fault(called.pointer, "is taken: %s is called %s too", other.place(), called.word)
-			continue
-		}
-		r.tools[key] = t
-	}
-}
-
-// compileAll compiles the tools on all processors: a directory of thousands is
-// ready in seconds.
-func (r *Runner) compileAll() []*tool {
-	compiled := make([]*tool, len(r.opts.Tools))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(compiled)) {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(compiled)); i = next.Add(1) - 1 {
-				compiled[i] = r.compile(r.opts.Tools[i])
-			}
-		})
-	}
-	wg.Wait()
-	return compiled
-}
-
-// Tools lists the definitions that an organization sees, in the order of
-// [Options.Tools]. They must not be changed.
-func (r *Runner) Tools(organization string) []*Definition {
-	var defs []*Definition
-	for _, t := range r.order {
-		if t.def.Organization == "" || t.def.Organization == organization {
-			defs = append(defs, t.written)
-		}
-	}
-	return defs
-}
-
-// Tool returns the definition with an id, as an organization sees it. The error
-// is a 404 [*errclass.APIError].
-func (r *Runner) Tool(organization, id string) (*Definition, error) {
-	t, err := r.find(organization, id)
-	if err != nil {
-		return nil, err
-	}
-	return t.written, nil
-}
-
-// Needs lists the names that a tool reads from Env and Credentials by
-// expressions, its provider's included, sorted.
-func (r *Runner) Needs(organization, id string) (env, credentials []string, err error) {
-	t, err := r.find(organization, id)
-	if err != nil {
-		return nil, nil, err
-	}
-	return t.env, t.credentials, nil
-}
-
 // Running is how many executions are in flight, waiting ones included and
 // nested ones not.
 func (r *Runner) Running() int { return int(r.running.Load()) }
+
+// Transport is what carries the tools' requests: the one door to the network, which
+// [Options.Egress] guards.
+func (r *Runner) Transport() http.RoundTripper { return r.carrier }
 
 // Breakers lists the circuit breakers of upstream origins that aren't closed,
 // sorted by origin; none with [Options.Transport].
@@ -357,14 +280,16 @@ func (r *Runner) Close(ctx context.Context) error {
 func (r *Runner) release() error {
 	r.kill(errShutdown)
 	r.cache.entries.StopAllGoroutines()
-	r.rates.buckets.StopAllGoroutines()
+	if r.local != nil {
+		r.local.buckets.StopAllGoroutines()
+	}
 	if r.guarded != nil {
 		r.guarded.CloseIdleConnections()
 	}
-	if r.pool == nil {
-		return nil
+	if pool := r.pool.Load(); pool != nil {
+		return pool.Close()
 	}
-	return r.pool.Close()
+	return nil
 }
 
 // begin counts an execution in, unless the runner is closed.
@@ -372,13 +297,17 @@ func (r *Runner) begin() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		e := errclass.NewAPIError(errclass.CodeUnavailable, "The service is shutting down. Try again.")
-		e.RetryAfter = time.Second
-		return e
+		return shuttingDown()
 	}
 	r.inflight.Add(1)
 	r.running.Add(1)
 	return nil
+}
+
+func shuttingDown() *errclass.APIError {
+	e := errclass.NewAPIError(errclass.CodeUnavailable, "The service is shutting down. Try again.")
+	e.RetryAfter = time.Second
+	return e
 }
 
 func (r *Runner) end() {

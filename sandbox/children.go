@@ -367,6 +367,16 @@ func (p *children) close() {
 	p.idle = nil
 }
 
+func (p *children) stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Stats{Live: len(p.all), Idle: len(p.idle)}
+	for _, q := range p.queues {
+		s.Waiting += q.Waiting()
+	}
+	return s
+}
+
 func (p *children) isClosed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

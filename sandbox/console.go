@@ -20,6 +20,8 @@ type logBook struct {
 	// emit, where set, gets every line in place of lines, uncut: a child process
 	// keeps none, so that none is lost with it, and its host cuts.
 	emit func(errclass.LogLine)
+	// tell, where set, is told of each line that was added to lines.
+	tell func(errclass.LogLine)
 }
 
 // add appends a line, or the part of it that fits. A line costs one byte more
@@ -43,6 +45,9 @@ func (b *logBook) add(level, message string) {
 	b.left -= len(message) + 1
 	if b.emit == nil {
 		b.lines = append(b.lines, errclass.LogLine{Level: level, Message: message})
+		if b.tell != nil {
+			b.tell(b.lines[len(b.lines)-1])
+		}
 	}
 }
 
@@ -56,6 +61,7 @@ func (b *logBook) full() bool {
 func (b *logBook) snapshot() ([]errclass.LogLine, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.tell = nil // the result is out: what is left behind has nobody to tell
 	return slices.Clone(b.lines), b.truncated
 }
 

@@ -60,7 +60,7 @@ type outcome struct {
 func newExecution(ctx context.Context, p *Pool, job Job) *execution {
 	e := &execution{
 		pool: p, job: job, finished: make(chan outcome, 1), gone: make(chan struct{}),
-		logs: logBook{left: job.Limits.LogBytes},
+		logs: logBook{left: job.Limits.LogBytes, tell: job.Log},
 	}
 	e.calls, e.openFolder = direct{&e.job}, openDisk
 	if deadline, ok := ctx.Deadline(); ok {

@@ -68,6 +68,22 @@ func (p *Pool) Hardening() []Layer {
 	return slices.Clone(p.children.layers)
 }
 
+// Stats is what a pool's child processes do at a moment; all zero where isolation is
+// inline.
+type Stats struct {
+	Live    int // children, idle ones included
+	Idle    int
+	Waiting int // executions that wait for a child
+}
+
+// Stats returns what the children do right now.
+func (p *Pool) Stats() Stats {
+	if p.children == nil {
+		return Stats{}
+	}
+	return p.children.stats()
+}
+
 // Check reports whether a source can be compiled, without running it. A fault
 // is a SandboxError with reason SyntaxError, naming line and column.
 func (p *Pool) Check(ctx context.Context, src Source) error {

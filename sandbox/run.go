@@ -32,7 +32,7 @@ type run struct {
 }
 
 func newRun(ctx context.Context, job *Job, check bool) *run {
-	r := &run{ctx: ctx, job: job, check: check, logs: logBook{left: job.Limits.LogBytes}}
+	r := &run{ctx: ctx, job: job, check: check, logs: logBook{left: job.Limits.LogBytes, tell: job.Log}}
 	if deadline, ok := ctx.Deadline(); ok {
 		r.limit = max(time.Until(deadline), 1)
 	}

@@ -130,6 +130,9 @@ type Job struct {
 	// TypeError. The request is Fetch's own to keep, the response the program's.
 	// When nil, the program reaches no network and fetch says so.
 	Fetch func(ctx context.Context, req *FetchRequest) (*FetchResponse, error)
+	// Log, where not nil, is called with each line of the log as it comes, as it will
+	// stand in [Result.Logs], one call at a time, and is waited for.
+	Log func(errclass.LogLine)
 	// Axios gives the program the global axios, and require("axios"). It sends its
 	// requests with fetch, so it reaches what Fetch reaches.
 	Axios bool

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -331,6 +332,9 @@ func (serverLog) Debugf(string, ...any)  {}
 func (serverLog) Tracef(string, ...any)  {}
 
 func (l serverLog) Warnf(format string, args ...any) {
+	if strings.HasPrefix(format, "Maximum payloads over") {
+		return // a choice of ours, told at every start
+	}
 	l.log.Warn("embedded NATS server", "message", fmt.Sprintf(format, args...))
 }
 

@@ -12,6 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.Init()
+	workerProcess()
 	goleak.VerifyTestMain(m)
 }
 
