@@ -45,6 +45,12 @@ var statuses = map[Code]int{
 	CodeUnavailable:          http.StatusServiceUnavailable,
 }
 
+// Valid reports whether c is one of the codes.
+func (c Code) Valid() bool {
+	_, ok := statuses[c]
+	return ok
+}
+
 // APIError is a request that was turned away before it became an execution.
 type APIError struct {
 	Code    Code

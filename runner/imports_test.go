@@ -28,6 +28,8 @@ func TestImports(t *testing.T) {
 		{"internal/openapi", module + `/(cmd|runner|sandbox|httptool|llmtool|internal/(service|example))|` + heavy},
 		{"llmtool/anthropic", module + `/(sandbox|httptool|runner)|google\.golang\.org/|aws/|` + foreign},
 		{"llmtool/google", module + `/(sandbox|httptool|runner)|anthropic-sdk-go|` + foreign},
+		{"internal/settings", module + `/(cmd|runner|sandbox|httptool|llmtool|internal/(service|queue|access|telemetry))|nats-io/|prometheus/|opentelemetry|go-chi/|stretchr/`},
+		{"internal/telemetry", module + `/(cmd|internal/(service|queue|access|settings))|spf13/|stretchr/|nats-io/`},
 		{"internal/service", module + `/cmd|spf13/|stretchr/`},
 	} {
 		t.Run(tc.pkg, func(t *testing.T) {

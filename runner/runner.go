@@ -224,6 +224,10 @@ func (r *Runner) open() error {
 // nested ones not.
 func (r *Runner) Running() int { return int(r.running.Load()) }
 
+// Transport is what carries the tools' requests: the one door to the network, which
+// [Options.Egress] guards.
+func (r *Runner) Transport() http.RoundTripper { return r.carrier }
+
 // Breakers lists the circuit breakers of upstream origins that aren't closed,
 // sorted by origin; none with [Options.Transport].
 func (r *Runner) Breakers() []httptool.Breaker {

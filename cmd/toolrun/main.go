@@ -110,7 +110,7 @@ func run(ctx context.Context, args []string, c console) int {
 	root.SetIn(c.in)
 	root.SetOut(c.out)
 	root.SetErr(c.err)
-	root.AddCommand(runCommand(c), testCommand(c), validateCommand(c), importCommand(c), serveCommand(c), providersCommand(c), versionCommand(c), healthcheckCommand(c))
+	root.AddCommand(runCommand(c), testCommand(c), validateCommand(c), importCommand(c), serveCommand(c), workerCommand(c), keysCommand(c), providersCommand(c), versionCommand(c), healthcheckCommand(c))
 	root.SetHelpCommand(helpCommand())
 	err := root.ExecuteContext(ctx)
 	if out.err != nil {

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -139,9 +140,34 @@ func startServe(t *testing.T, args ...string) (*exec.Cmd, string) {
 	var line struct{ Msg, Addr string }
 	require.NoError(t, json.Unmarshal(lines.Bytes(), &line), lines.Text())
 	require.Equal(t, "serving", line.Msg)
+	said := &lineBuffer{}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(said.String())
+		}
+	})
 	go func() {
 		for lines.Scan() { // keep the pipe from filling
+			said.add(lines.Text())
 		}
 	}()
 	return cmd, "http://" + line.Addr
+}
+
+// lineBuffer keeps what a process says.
+type lineBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lineBuffer) add(line string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text.WriteString(line + "\n")
+}
+
+func (b *lineBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }

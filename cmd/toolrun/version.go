@@ -22,6 +22,12 @@ var shownDependencies = []string{
 	"github.com/santhosh-tekuri/jsonschema/v6", "github.com/expr-lang/expr",
 }
 
+// versionName is the version of this binary.
+func versionName() string {
+	info, _ := debug.ReadBuildInfo()
+	return versionOf(info)
+}
+
 func versionCommand(c console) *cobra.Command {
 	var verbose bool
 	cmd := &cobra.Command{

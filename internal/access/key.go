@@ -20,8 +20,9 @@ import (
 
 // Key is an API key as it is stored: the secret itself is not.
 type Key struct {
-	ID           string `json:"id"`
-	Name         string `json:"name"`
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Organization is whose key it is, or [EveryOrganization].
 	Organization string `json:"organization"`
 	Role         Role   `json:"role"`
 	// Tools are the ids or names of the only tools that the key is for. Empty: all.
@@ -38,6 +39,10 @@ type Key struct {
 	// Hint is the end of the secret, by which people tell their keys apart.
 	Hint string `json:"hint,omitempty"`
 }
+
+// EveryOrganization is the Organization of a [Key] for all of them: the platform's own.
+// No organization can be called so.
+const EveryOrganization = "*"
 
 // Keys finds the key whose secret has a hash, revoked ones too.
 type Keys interface {
@@ -152,9 +157,13 @@ func (a *Authenticator) ofKey(c credential) (*Principal, error) {
 	if err := k.holds(a.now()); err != nil {
 		return nil, fmt.Errorf("API key %s %w", k.ID, err)
 	}
-	return &Principal{
-		ID: "key:" + k.ID, Organizations: map[string]Role{k.Organization: k.Role}, Tools: k.Tools, Key: &k,
-	}, nil
+	p := &Principal{ID: "key:" + k.ID, Tools: k.Tools, Key: &k}
+	if k.Organization == EveryOrganization {
+		p.Any = k.Role
+	} else {
+		p.Organizations = map[string]Role{k.Organization: k.Role}
+	}
+	return p, nil
 }
 
 // holds distrusts what is stored, too: a record that was cut or mangled opens nothing.

@@ -8,8 +8,9 @@ type Principal struct {
 	ID string
 	// Organizations are those that the caller belongs to.
 	Organizations map[string]Role
-	// Any makes the caller an admin of every organization.
-	Any bool
+	// Any is the caller's role in every organization; empty for callers who only
+	// belong to some.
+	Any Role
 	// Tools are the ids or names of the only tools that the caller may see and use.
 	// Empty: all.
 	Tools []string
@@ -18,12 +19,12 @@ type Principal struct {
 }
 
 // Anonymous is everybody, for a service that asks for no credentials.
-func Anonymous() *Principal { return &Principal{ID: "anonymous", Any: true} }
+func Anonymous() *Principal { return &Principal{ID: "anonymous", Any: Admin} }
 
 // RoleIn is the caller's role in an organization; false where there is none.
 func (p *Principal) RoleIn(organization string) (Role, bool) {
-	if p.Any {
-		return Admin, true
+	if p.Any != "" {
+		return p.Any, true
 	}
 	role, ok := p.Organizations[organization]
 	return role, ok

@@ -50,8 +50,8 @@ type file struct {
 	used *runner.Definition // the one in use, which differs while the files clash
 }
 
-// Open reads the definitions of a directory. All of them must be good: see
-// [runner.Load] for the error.
+// Open reads the definitions of a directory, which may have none yet. All of them must
+// be good: see [runner.Load] for the error.
 func Open(dir string) (*Files, []*runner.Definition, error) {
 	f := &Files{dir: dir, files: make(map[string]*file), broken: make(map[string]Broken)}
 	marks := make(map[string]string) // before the reading: what changes meanwhile is seen later
@@ -61,6 +61,9 @@ func Open(dir string) (*Files, []*runner.Definition, error) {
 	}
 	for _, path := range paths {
 		marks[path] = mark(path)
+	}
+	if len(paths) == 0 {
+		return f, nil, nil
 	}
 	defs, err := runner.Load(dir)
 	if err != nil {

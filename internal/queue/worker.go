@@ -187,7 +187,7 @@ func unlessEnded(ctx context.Context, err error) error {
 // consumer makes a consumer, or brings it to this configuration.
 func (w *worker) consumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (c jetstream.Consumer, err error) {
 	replicas := 1
-	err = w.x.engine.provision(ctx, cfg.Durable, &replicas, func(ctx context.Context) error {
+	err = w.x.engine.provision(ctx, stream, &replicas, func(ctx context.Context) error {
 		c, err = w.x.engine.js.CreateOrUpdateConsumer(ctx, stream, cfg)
 		return err
 	})

@@ -1,8 +1,6 @@
 package service
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -32,18 +30,18 @@ func (s *Server) send(w http.ResponseWriter, status int, document []byte) {
 }
 
 // succeed answers {"success":true,"data":…}.
-func (s *Server) succeed(w http.ResponseWriter, data any) {
-	var document bytes.Buffer
-	enc := json.NewEncoder(&document)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(struct {
+func (s *Server) succeed(w http.ResponseWriter, data any) { s.succeedWith(w, http.StatusOK, data) }
+
+func (s *Server) succeedWith(w http.ResponseWriter, status int, data any) {
+	document, err := encode(struct {
 		Success bool `json:"success"`
 		Data    any  `json:"data"`
-	}{true, data}); err != nil {
+	}{true, data})
+	if err != nil {
 		s.refuse(w, err)
 		return
 	}
-	s.send(w, http.StatusOK, bytes.TrimSuffix(document.Bytes(), []byte("\n")))
+	s.send(w, status, document)
 }
 
 // refuse answers a request that never became an execution. Whatever is not an
@@ -52,6 +50,9 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 	e, document := s.refusal(err)
 	if o, ok := w.(*observed); ok && o.unread != nil {
 		takeBody(w, o.unread)
+	}
+	if e.StatusCode() == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="toolrun"`) // RFC 9110, section 11.6.1
 	}
 	retryAfter(w, e.RetryAfter)
 	rateLimit(w, e)

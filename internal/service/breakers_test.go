@@ -32,7 +32,7 @@ func TestBreakers(t *testing.T) {
 		require.Contains(t, response.Header.Get("Content-Type"), "text/plain")
 		require.Contains(t, body, want)
 	}
-	ready(`^\{"success":true,"data":\{"breakers":\[\],"running":0,"status":"ready"\}\}$`)
+	ready(`^\{"success":true,"data":\{"breakers":\[\],"broken":\[\],"running":0,"status":"ready"\}\}$`)
 	metric("toolrun_breakers{state=\"open\"} 0\n")
 	metric("toolrun_executions_running 0\n")
 	for range 5 {

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 // errors in the documented shape.
 type boundListener struct {
 	net.Listener
+	tls          *tls.Config // nil: in the clear
 	slots        chan struct{}
 	writeTimeout time.Duration
 
@@ -22,9 +24,9 @@ type boundListener struct {
 	closed chan struct{}
 }
 
-func newBoundListener(l net.Listener, connections int, writeTimeout time.Duration) *boundListener {
+func newBoundListener(l net.Listener, config *tls.Config, connections int, writeTimeout time.Duration) *boundListener {
 	return &boundListener{
-		Listener: l, slots: make(chan struct{}, connections), writeTimeout: writeTimeout,
+		Listener: l, tls: config, slots: make(chan struct{}, connections), writeTimeout: writeTimeout,
 		closed: make(chan struct{}),
 	}
 }
@@ -41,6 +43,10 @@ func (l *boundListener) Accept() (net.Conn, error) {
 	if err != nil {
 		<-l.slots
 		return nil, err
+	}
+	if l.tls != nil {
+		// Inside a connection: what net/http says by itself is seen before it is encrypted.
+		inner = tls.Server(inner, l.tls)
 	}
 	return &connection{Conn: inner, writeTimeout: l.writeTimeout, release: sync.OnceFunc(func() { <-l.slots })}, nil
 }

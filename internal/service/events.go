@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/almyty-inc/toolrun/runner"
 )
 
 const (
@@ -45,16 +43,22 @@ func wantsEvents(r *http.Request) bool {
 // an LLM's answer as a JSON string, as they come, and "outcome", the document of
 // the plain answer, at the end. The status and header go out with the first event:
 // a request that never becomes an execution is answered as without events.
-func (s *Server) executeStreaming(w http.ResponseWriter, r *http.Request, request runner.Request, details bool) {
+func (s *Server) executeStreaming(w http.ResponseWriter, r *http.Request, asked *executionRequest) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	e := s.newEvents(w, cancel)
-	request.Started, request.Stream = e.start, e.delta
+	request, start, closeRates := asked.Request, time.Now(), asked.Started
+	request.Stream = e.delta
+	request.Started = func(ctx context.Context, id string) {
+		closeRates(ctx, id)
+		e.start(ctx, id)
+	}
 	result, err := s.runner.Execute(ctx, request)
 	e.stop()
 	if err == nil {
+		s.record(asked, result, start)
 		var document []byte
-		if document, err = result.JSON(details); err == nil {
+		if document, err = result.JSON(asked.details); err == nil {
 			s.describe(w, result) // too late for the header where a delta went out
 			e.write(event("outcome", document))
 			return
@@ -92,11 +96,22 @@ func (e *events) start(ctx context.Context, executionID string) {
 	go e.send()
 }
 
-func (e *events) delta(text string) {
+func (e *events) delta(text string) { _ = e.tell(deltaEvent(text)) }
+
+// deltaEvent is a piece of an answer.
+func deltaEvent(text string) []byte {
 	quoted, _ := jsontext.AppendQuote(nil, strings.ToValidUTF8(text, "\ufffd"))
+	return event("delta", quoted)
+}
+
+// tell sends an event after those before it. The error is that of an execution, or a
+// client, that has come to its end.
+func (e *events) tell(text []byte) error {
 	select {
-	case e.queue <- event("delta", quoted):
+	case e.queue <- text:
+		return nil
 	case <-e.ctx.Done():
+		return e.ctx.Err()
 	}
 }
 

@@ -3,6 +3,7 @@ package service
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -21,31 +22,63 @@ import (
 	"github.com/almyty-inc/toolrun/runner"
 )
 
-// execute runs one tool and answers with its outcome. A client that goes away
-// cancels the execution: it ends the request's context.
+// executionRequest is what a client asks to run.
+type executionRequest struct {
+	runner.Request
+	definition *runner.Definition
+	details    bool
+	later      bool   // mode=async
+	key        string // idempotency key
+	webhook    string
+	body       []byte
+}
+
+// execute runs one tool and answers with its outcome, or makes an execution that will
+// run. A client that goes away cancels what only it waits for: it ends the request's
+// context.
 func (s *Server) execute(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
 		s.refuse(w, shuttingDown())
 		return
 	}
-	request, details, err := s.readExecution(w, r)
+	e, err := s.readExecution(w, r)
 	if err == nil && s.draining.Load() { // the drain may begin while the body is on its way
 		err = shuttingDown()
 	}
 	if err != nil {
-		s.refuse(w, err)
+		s.reject(w, err)
 		return
 	}
-	if wantsEvents(r) {
-		s.executeStreaming(w, r, request, details)
-		return
+	switch {
+	case e.later:
+		s.executeLater(w, r, e)
+	case e.key != "":
+		s.executeOnce(w, r, e)
+	case s.opts.Remote != nil:
+		s.executeElsewhere(w, r, e)
+	case wantsEvents(r):
+		s.executeStreaming(w, r, e)
+	default:
+		s.executeHere(w, r, e)
 	}
-	result, err := s.runner.Execute(r.Context(), request)
+}
+
+func (s *Server) executeHere(w http.ResponseWriter, r *http.Request, e *executionRequest) {
+	start := time.Now()
+	result, err := s.runner.Execute(r.Context(), e.Request)
 	if err != nil {
 		s.refuse(w, err)
 		return
 	}
-	s.answer(w, result, details)
+	s.record(e, result, start)
+	s.answer(w, result, e.details)
+}
+
+// record keeps an execution for GET /executions/{id}.
+func (s *Server) record(e *executionRequest, result *runner.Result, start time.Time) {
+	if s.opts.Executions != nil && !s.opts.ForgetSynchronous {
+		s.opts.Executions.Record(e.Organization, result, e.definition.Type, start)
+	}
 }
 
 // answer sends the outcome of an execution, cancelled ones included: a client
@@ -67,45 +100,71 @@ func (s *Server) describe(w http.ResponseWriter, result *runner.Result) {
 		if failure.Reason == errclass.Shutdown {
 			s.cut.Add(1)
 		}
-		w.Header().Set("X-Tool-Error-Class", string(failure.Class))
-		w.Header().Set("X-Tool-Error-Reason", string(failure.Reason))
-		w.Header().Set("X-Tool-Retryable", strconv.FormatBool(failure.Retryable))
-		retryAfter(w, failure.RetryAfter)
+		describeFailure(w, failure.Class, failure.Reason, failure.Retryable, failure.RetryAfter)
 	}
 }
 
-// readExecution reads what to run from path, query and body, in this order:
+func describeFailure(w http.ResponseWriter, class errclass.Class, reason errclass.Reason, retryable bool, wait time.Duration) {
+	h := w.Header()
+	h.Set("X-Tool-Error-Class", string(class))
+	h.Set("X-Tool-Error-Reason", string(reason))
+	h.Set("X-Tool-Retryable", strconv.FormatBool(retryable))
+	retryAfter(w, wait)
+}
+
+// readExecution reads what to run from path, query, header and body, in this order:
 // what is wrong with a request is said before its body is waited for.
-func (s *Server) readExecution(w http.ResponseWriter, r *http.Request) (request runner.Request, details bool, err error) {
-	request.Tool = pathParameter(r, "id")
-	if r.Header.Get("Idempotency-Key") != "" { // ignored, it would let a tool run twice
-		return request, false, errclass.NewAPIError(errclass.CodeBadRequest, "Idempotency-Key is not supported yet; send the request without it")
+func (s *Server) readExecution(w http.ResponseWriter, r *http.Request) (*executionRequest, error) {
+	c := callOf(r)
+	e := &executionRequest{Request: runner.Request{
+		Tool: pathParameter(r, "id"), Organization: c.organization,
+		Started: func(context.Context, string) { c.rates.close() },
+	}}
+	var err error
+	if e.details, e.later, err = readQuery(r); err != nil {
+		return nil, err
 	}
-	if request.Organization, err = organizationOf(r); err != nil {
-		return request, false, err
+	if e.key, err = idempotencyKey(r); err != nil {
+		return nil, err
 	}
-	if details, err = readQuery(r.URL.RawQuery); err != nil {
-		return request, false, err
+	if (e.later || e.key != "") && s.opts.Executions == nil {
+		return nil, errclass.NewAPIError(errclass.CodeBadRequest, "This service keeps no executions: send the request without mode=async and %s", idempotencyHeader)
 	}
-	body, err := s.readBody(w, r)
-	if err != nil {
-		return request, false, err
+	if e.definition, err = s.findTool(r); err != nil {
+		return nil, err
 	}
-	request.Parameters, err = readParameters(body)
-	return request, details, err
+	if e.body, err = s.readBody(w, r); err != nil {
+		return nil, err
+	}
+	return e, s.readParameters(e)
 }
 
-// readQuery takes details=true and details=false. Anything else is refused: a
-// typo must not silently change what is answered.
-func readQuery(raw string) (details bool, err error) {
-	query, err := url.ParseQuery(raw)
+// readQuery takes details and mode. Anything else is refused: a typo must not silently
+// change what is answered.
+func readQuery(r *http.Request) (details, later bool, err error) {
+	if details, err = readDetails(r, "details", "mode"); err != nil {
+		return false, false, err
+	}
+	switch mode := r.URL.Query()["mode"]; {
+	case len(mode) == 0, slices.Equal(mode, []string{"sync"}):
+		return details, false, nil
+	case slices.Equal(mode, []string{"async"}):
+		return details, true, nil
+	}
+	return false, false, errclass.NewAPIError(errclass.CodeBadRequest, "Query parameter mode must be sync or async, and stand once")
+}
+
+// readDetails takes details=true and details=false, and knows which other parameters
+// there are.
+func readDetails(r *http.Request, known ...string) (details bool, err error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return false, errclass.NewAPIError(errclass.CodeBadRequest, "Malformed query string")
 	}
 	for name := range query {
-		if name != "details" {
+		if !slices.Contains(known, name) {
 			return false, errclass.NewAPIError(errclass.CodeBadRequest,
-				"Unknown query parameter %q: only details is known here", errclass.OneLine(name, 60))
+				"Unknown query parameter %q: known here: %s", errclass.OneLine(name, 60), strings.Join(known, ", "))
 		}
 	}
 	switch values := query["details"]; {
@@ -120,7 +179,7 @@ func readQuery(raw string) (details bool, err error) {
 // readBody returns the whole body. An empty one needs no media type.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	typed := len(r.Header["Content-Type"]) > 0
-	if typed && !isJSON(r.Header["Content-Type"]) {
+	if typed && !isJSON(r) {
 		return nil, errclass.NewAPIError(errclass.CodeUnsupportedMediaType,
 			"Unsupported media type: send the body as application/json in UTF-8")
 	}
@@ -167,13 +226,16 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// isJSON reports whether Content-Type stands once and names JSON in UTF-8.
-func isJSON(values []string) bool {
+// isJSON reports whether Content-Type stands once and names JSON in UTF-8, which a
+// PATCH may also call a merge patch (RFC 7396, section 4).
+func isJSON(r *http.Request) bool {
+	values := r.Header["Content-Type"]
 	if len(values) != 1 {
 		return false
 	}
 	media, parameters, err := mime.ParseMediaType(values[0])
-	if err != nil || media != "application/json" {
+	patch := r.Method == http.MethodPatch && media == "application/merge-patch+json"
+	if err != nil || media != "application/json" && !patch {
 		return false
 	}
 	charset, named := parameters["charset"]
@@ -204,18 +266,41 @@ func (s *Server) unreadable(err error) error {
 
 // readParameters takes the parameters out of the body as they stand, without
 // decoding them: the runner does that once.
-func readParameters(body []byte) ([]byte, error) {
-	if len(body) == 0 {
-		return nil, nil
+func (s *Server) readParameters(e *executionRequest) error {
+	if len(e.body) == 0 {
+		return nil
 	}
 	var document struct {
 		Parameters jsontext.Value `json:"parameters"`
+		Webhook    *struct {
+			URL string `json:"url"`
+		} `json:"webhook"`
 	}
-	if err := strictjson.Unmarshal(body, &document); err != nil {
-		return nil, errclass.NewAPIError(errclass.CodeBadRequest, "Malformed request body: %v", err)
+	if err := strictjson.Unmarshal(e.body, &document); err != nil {
+		return errclass.NewAPIError(errclass.CodeBadRequest, "Malformed request body: %v", err)
 	}
-	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
-		return nil, errclass.NewAPIError(errclass.CodeBadRequest, `Malformed request body: must be an object like {"parameters":{}}`)
+	if !bytes.HasPrefix(bytes.TrimLeft(e.body, " \t\r\n"), []byte("{")) {
+		return errclass.NewAPIError(errclass.CodeBadRequest, `Malformed request body: must be an object like {"parameters":{}}`)
 	}
-	return document.Parameters, nil
+	e.Parameters = json.RawMessage(document.Parameters)
+	if document.Webhook == nil {
+		return nil
+	}
+	e.webhook = document.Webhook.URL
+	return s.checkWebhook(e)
+}
+
+// checkWebhook refuses a webhook that can't be sent. Whether the egress policy lets it
+// out is seen when it is.
+func (s *Server) checkWebhook(e *executionRequest) error {
+	switch target, err := url.Parse(e.webhook); {
+	case !e.later:
+		return errclass.NewAPIError(errclass.CodeBadRequest, "webhook is for asynchronous executions: add ?mode=async")
+	case len(s.opts.WebhookSecret) == 0:
+		return errclass.NewAPIError(errclass.CodeBadRequest, "This service sends no webhooks: it was started without --webhook-secret")
+	case err != nil || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" || target.User != nil:
+		return &errclass.APIError{Code: errclass.CodeBadRequest, Message: "Validation failed: webhook/url must be an http or https URL without user and password",
+			Fields: []errclass.FieldError{{Field: "/webhook/url", Message: "must be an http or https URL without user and password"}}}
+	}
+	return nil
 }

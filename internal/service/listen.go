@@ -13,8 +13,22 @@ import (
 	"github.com/almyty-inc/toolrun/errclass"
 )
 
+// ListenAnywhere opens a TCP address like ":8080", for a service with
+// [Options.Access].
+func ListenAnywhere(ctx context.Context, addr string) (net.Listener, error) {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, fmt.Errorf("service: the address %q must read host:port, like :8080", addr)
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("service: can't listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
 // Listen opens a TCP address like "127.0.0.1:8080" or "localhost:0" (any free
-// port). It refuses everything beyond loopback: there is no authentication, so
+// port). It refuses everything beyond loopback: without authentication
 // whoever reaches the port could run every tool with its credentials.
 func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(addr)
@@ -66,13 +80,16 @@ func loopbackOf(ctx context.Context, host string) (netip.Addr, error) {
 
 func beyondLoopback(what string) error {
 	return fmt.Errorf("service: refusing to listen on %s: without authentication the service listens on loopback only; "+
-		"use 127.0.0.1, and put a proxy that authenticates in front to serve others", what)
+		"use 127.0.0.1, or give --auth to serve others", what)
 }
 
 // checkListener is the same rule for a listener that somebody else opened.
-func checkListener(l net.Listener) error {
+func (s *Server) checkListener(l net.Listener) error {
 	if l == nil {
 		return errors.New("service: there is no listener")
+	}
+	if s.opts.Access != nil {
+		return nil
 	}
 	addr, ok := l.Addr().(*net.TCPAddr)
 	if ok && !addr.IP.IsLoopback() {
@@ -82,10 +99,10 @@ func checkListener(l net.Listener) error {
 }
 
 // guardHost refuses requests whose Host is neither loopback nor in
-// [Options.Hosts]. An HTTP/1.0 request may have none: no browser sends such.
+// [Options.Hosts]. Where credentials are asked for, a web page has none. An HTTP/1.0 request may have none: no browser sends such.
 func (s *Server) guardHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.servesHost(r.Host) {
+		if s.opts.Access == nil && !s.servesHost(r.Host) {
 			takeBody(w, r)
 			s.refuse(w, errclass.NewAPIError(errclass.CodeForbidden,
 				"This host name is not served: use localhost or 127.0.0.1, or start the service with --host NAME"))

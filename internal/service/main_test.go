@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/almyty-inc/toolrun/internal/service"
+	"github.com/almyty-inc/toolrun/internal/telemetry"
 	"github.com/almyty-inc/toolrun/runner"
 	"github.com/almyty-inc/toolrun/sandbox"
 )
@@ -45,8 +46,13 @@ type standalone struct {
 // serve starts a service on loopback and stops it when the test ends.
 func serve(t testing.TB, options runner.Options, settings service.Options) *standalone {
 	t.Helper()
+	watch, err := telemetry.New(telemetry.Options{})
+	require.NoError(t, err)
+	options.Observer = watch
 	r, err := runner.New(options)
 	require.NoError(t, err)
+	watch.Watch(r)
+	settings.Metrics, settings.Middleware, settings.Rejected = watch.Handler(), watch.Middleware, watch.Rejected
 	s := &standalone{runner: r, log: &logBuffer{}, done: make(chan struct{})}
 	settings.Runner = r
 	if settings.Logger == nil {
@@ -73,6 +79,9 @@ func serve(t testing.TB, options runner.Options, settings service.Options) *stan
 	})
 	return s
 }
+
+// logger writes into the log of the test.
+func (s *standalone) logger() *slog.Logger { return slog.New(slog.NewTextHandler(s.log, nil)) }
 
 // shutDown begins the drain and returns what Serve did.
 func (s *standalone) shutDown(t testing.TB) error {

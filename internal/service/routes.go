@@ -6,35 +6,68 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/almyty-inc/toolrun/errclass"
-	"github.com/almyty-inc/toolrun/runner"
+	"github.com/almyty-inc/toolrun/internal/access"
 )
 
 // routes is the whole API.
 func (s *Server) routes() http.Handler {
 	mux := chi.NewRouter()
+	if s.opts.Middleware != nil {
+		mux.Use(s.opts.Middleware)
+	}
 	mux.Use(s.observe, s.guard)
 	mux.NotFound(s.notFound)
 	mux.MethodNotAllowed(s.methodNotAllowed(mux))
 
-	mux.Post("/organizations/{organization}/tools/{id}/execute", s.execute)
-	mux.Post("/tools/{id}/execute", s.execute)
-	for pattern, handler := range map[string]http.HandlerFunc{
-		"/organizations/{organization}/tools": s.listTools,
-		"/tools/{id}":                         s.showTool,
-		"/healthz":                            s.health,
-		"/readyz":                             s.ready,
-		"/metrics":                            metrics(s.runner).ServeHTTP,
-	} {
-		mux.Get(pattern, handler)
-		mux.Head(pattern, handler) // net/http drops the body
+	for _, prefix := range []string{"", "/organizations/{organization}"} {
+		s.organizationRoutes(mux, prefix)
+	}
+	read(mux, "/healthz", s.health)
+	read(mux, "/readyz", s.ready)
+	if s.opts.Metrics != nil {
+		read(mux, "/metrics", s.needsOperator(s.opts.Metrics.ServeHTTP))
 	}
 	return mux
+}
+
+// organizationRoutes are those on behalf of an organization: of the one in the path, or
+// of the one that the caller names otherwise.
+func (s *Server) organizationRoutes(mux chi.Router, prefix string) {
+	tool, execution := prefix+"/tools/{id}", prefix+"/executions/{id}"
+	mux.Post(tool+"/execute", s.needs(access.Member, s.execute))
+	read(mux, prefix+"/tools", s.needs(access.Viewer, s.listTools))
+	read(mux, tool, s.needs(access.Viewer, s.showTool))
+	if s.opts.Definitions != nil {
+		mux.Post(prefix+"/tools", s.needs(access.Admin, s.createTool))
+		mux.Patch(tool, s.needs(access.Admin, s.patchTool))
+		mux.Delete(tool, s.needs(access.Admin, s.deleteTool))
+		read(mux, tool+"/versions", s.needs(access.Viewer, s.listVersions))
+		read(mux, tool+"/versions/{version}", s.needs(access.Viewer, s.showVersion))
+	}
+	if s.opts.Executions != nil {
+		read(mux, prefix+"/executions", s.needs(access.Viewer, s.listExecutions))
+		read(mux, execution, s.needs(access.Viewer, s.showExecution))
+		mux.Delete(execution, s.needs(access.Member, s.cancelExecution))
+		mux.Get(execution+"/events", s.needs(access.Viewer, s.followExecution))
+	}
+	if s.opts.Keys != nil {
+		read(mux, prefix+"/keys", s.needs(access.Admin, s.listKeys))
+		mux.Post(prefix+"/keys", s.needs(access.Admin, s.createKey))
+		mux.Delete(prefix+"/keys/{id}", s.needs(access.Admin, s.revokeKey))
+	}
+	if len(s.opts.WebhookSecret) > 0 {
+		read(mux, prefix+"/webhook-secret", s.needs(access.Admin, s.showWebhookSecret))
+	}
+}
+
+// read serves GET and HEAD, of which net/http drops the body.
+func read(mux chi.Router, pattern string, handler http.HandlerFunc) {
+	mux.Get(pattern, handler)
+	mux.Head(pattern, handler)
 }
 
 // guard turns away what no route should see.
@@ -69,7 +102,7 @@ func (s *Server) notFound(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) methodNotAllowed(mux chi.Routes) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var allowed []string
-		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete} {
 			if mux.Match(chi.NewRouteContext(), method, cmp.Or(r.URL.RawPath, r.URL.Path)) {
 				allowed = append(allowed, method)
 			}
@@ -91,24 +124,50 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 // maxBreakersShown bounds the list of GET /readyz?verbose.
 const maxBreakersShown = 100
 
-// ready reports whether executions are taken: false as soon as the drain
-// begins, so that a load balancer looks elsewhere. Open circuit breakers, which
-// ?verbose lists, are no reason to: other nodes would see the same upstream.
+// ready reports whether executions are taken: false as soon as the drain begins, so
+// that a load balancer looks elsewhere, and while something is missing. Open circuit
+// breakers and broken definitions, which ?verbose lists, are no reason to: other nodes
+// would see the same. Those lists are for operators.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
 		s.refuse(w, shuttingDown())
 		return
 	}
+	if s.opts.Missing != nil {
+		if missing := s.opts.Missing(); len(missing) > 0 {
+			e := errclass.NewAPIError(errclass.CodeUnavailable, "Not ready: %s", strings.Join(missing, "; "))
+			e.RetryAfter = time.Second
+			s.refuse(w, e)
+			return
+		}
+	}
 	if !r.URL.Query().Has("verbose") {
 		s.succeed(w, map[string]string{"status": "ready"})
 		return
 	}
+	s.needsOperator(s.readyVerbosely)(w, r)
+}
+
+func (s *Server) readyVerbosely(w http.ResponseWriter, _ *http.Request) {
 	breakers := s.runner.Breakers()
 	shown := make([]shownBreaker, 0, min(len(breakers), maxBreakersShown))
 	for _, b := range breakers[:min(len(breakers), maxBreakersShown)] {
 		shown = append(shown, shownBreaker{b.Origin, b.Organization, b.State, b.RetryAfter.Milliseconds()})
 	}
-	s.succeed(w, map[string]any{"status": "ready", "running": s.runner.Running(), "breakers": shown})
+	broken := []shownBroken{}
+	if s.opts.Broken != nil {
+		for _, b := range s.opts.Broken() {
+			broken = append(broken, shownBroken(b))
+		}
+	}
+	s.succeed(w, map[string]any{"status": "ready", "running": s.runner.Running(), "breakers": shown, "broken": broken})
+}
+
+// shownBroken is a definition that can't be used.
+type shownBroken struct {
+	Source string `json:"source"`
+	Fault  string `json:"fault"`
+	Kept   bool   `json:"lastGoodVersionStays"`
 }
 
 // shownBreaker is a circuit breaker that isn't closed.
@@ -123,57 +182,6 @@ func shuttingDown() *errclass.APIError {
 	e := errclass.NewAPIError(errclass.CodeUnavailable, "The service is shutting down. Try again.")
 	e.RetryAfter = time.Second
 	return e
-}
-
-func (s *Server) listTools(w http.ResponseWriter, r *http.Request) {
-	organization, err := organizationOf(r)
-	if err != nil {
-		s.refuse(w, err)
-		return
-	}
-	defs := s.runner.Tools(organization)
-	shown := make([]runner.Definition, len(defs))
-	for i, def := range defs {
-		shown[i] = completed(def)
-	}
-	s.succeed(w, shown)
-}
-
-func (s *Server) showTool(w http.ResponseWriter, r *http.Request) {
-	def, err := s.runner.Tool("", pathParameter(r, "id"))
-	if err != nil {
-		s.refuse(w, err)
-		return
-	}
-	s.succeed(w, completed(def))
-}
-
-// completed is a definition with what its author may leave out, and without the
-// secrets that he wrote into it.
-func completed(def *runner.Definition) runner.Definition {
-	d := *def
-	d.ID = cmp.Or(d.ID, d.Name)
-	d.Status = cmp.Or(d.Status, runner.Active)
-	d.AuthConfig = d.AuthConfig.Redacted()
-	if d.API != nil {
-		api := *d.API
-		api.Authentication = api.Authentication.Redacted()
-		d.API = &api
-	}
-	return d
-}
-
-// maxOrganization bounds the name of an organization, in bytes.
-const maxOrganization = 128
-
-// organizationOf is the organization that the path names; none where its route
-// has no such part.
-func organizationOf(r *http.Request) (string, error) {
-	name := pathParameter(r, "organization")
-	if len(name) > maxOrganization || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		return "", errclass.NewAPIError(errclass.CodeNotFound, "Organization not found")
-	}
-	return name, nil
 }
 
 // pathParameter is a part of the path, decoded. chi routes by the raw path

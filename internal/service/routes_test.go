@@ -101,8 +101,9 @@ func TestAnswers(t *testing.T) {
 		{"details=1", "POST", echo + "?details=1", j, `{}`, 400, refusal(400, "BAD_REQUEST", query)},
 		{"details empty", "POST", echo + "?details", j, `{}`, 400, refusal(400, "BAD_REQUEST", query)},
 		{"details twice", "POST", echo + "?details=true&details=true", j, `{}`, 400, refusal(400, "BAD_REQUEST", query)},
-		{"details misspelt", "POST", echo + "?detail=true", j, `{}`, 400, refusal(400, "BAD_REQUEST", `Unknown query parameter "detail": only details is known here`)},
-		{"async isn't there yet", "POST", echo + "?mode=async", j, `{}`, 400, refusal(400, "BAD_REQUEST", `Unknown query parameter "mode": only details is known here`)},
+		{"details misspelt", "POST", echo + "?detail=true", j, `{}`, 400, refusal(400, "BAD_REQUEST", `Unknown query parameter "detail": known here: details, mode`)},
+		{"async where nothing is kept", "POST", echo + "?mode=async", j, `{}`, 400, refusal(400, "BAD_REQUEST", "This service keeps no executions: send the request without mode=async and Idempotency-Key")},
+		{"mode misspelt", "POST", echo + "?mode=asinc", j, `{}`, 400, refusal(400, "BAD_REQUEST", "Query parameter mode must be sync or async, and stand once")},
 		{"semicolon in the query", "POST", echo + "?a;b", j, `{}`, 400, refusal(400, "BAD_REQUEST", "Malformed query string")},
 
 		{"unknown tool", "POST", "/tools/nope/execute", j, `{}`, 404, noTool},
@@ -152,7 +153,7 @@ func TestListOfTools(t *testing.T) {
 	_, ours := s.do(t, "GET", "/organizations/acme/tools", "", "")
 	require.Contains(t, shared, `{"success":true,"data":[{"id":"echo","name":"echo","type":"javascript","status":"active","code":"return parameters"},`)
 	require.NotContains(t, shared, "ours")
-	require.Contains(t, ours, `{"id":"ours","name":"ours","type":"javascript","status":"active","code":"return 'ours'"}]}`)
+	require.Contains(t, ours, `{"id":"ours","name":"ours","type":"javascript","status":"active","code":"return 'ours'"},`)
 
 	none := serve(t, runner.Options{}, service.Options{})
 	_, empty := none.do(t, "GET", "/organizations/acme/tools", "", "")
@@ -284,15 +285,15 @@ func TestUpstreamsRetryAfter(t *testing.T) {
 	require.Equal(t, "7", response.Header.Get("Retry-After"))
 }
 
-// Until keys are honoured they are refused: ignored, one would let a tool run
+// Where they can't be honoured they are refused: ignored, one would let a tool run
 // twice for a caller who relies on it.
-func TestIdempotencyKeyIsRefused(t *testing.T) {
+func TestIdempotencyKeyIsRefusedWhereNothingIsKept(t *testing.T) {
 	s := serve(t, plainTools(t), service.Options{})
 	w := s.dial(t)
 	w.send(t, "POST /tools/echo/execute HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k-1\r\nContent-Length: 0\r\n\r\n")
 	response, body := w.answer(t, "POST")
 	require.Equal(t, http.StatusBadRequest, response.StatusCode)
-	require.Equal(t, refusal(400, "BAD_REQUEST", "Idempotency-Key is not supported yet; send the request without it"), body)
+	require.Equal(t, refusal(400, "BAD_REQUEST", "This service keeps no executions: send the request without mode=async and Idempotency-Key"), body)
 	requireDocumentHeader(t, response)
 }
 
@@ -350,13 +351,13 @@ func TestBrowsersCantRunTools(t *testing.T) {
 // panic in it.
 func TestPanicBecomesInternalError(t *testing.T) {
 	log := &logBuffer{}
-	r, err := runner.New(runner.Options{})
+	r, err := runner.New(plainTools(t))
 	require.NoError(t, err)
 	defer r.Close(t.Context())
 	server, err := service.New(service.Options{Runner: r, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	require.NoError(t, err)
 	recorder := httptest.NewRecorder()
-	request := httptest.NewRequest("POST", "/tools/x/execute", panicReader{})
+	request := httptest.NewRequest("POST", "/tools/echo/execute", panicReader{})
 	request.Header.Set("Content-Type", "application/json")
 	server.Handler().ServeHTTP(recorder, request)
 	require.Equal(t, refusal(500, "INTERNAL_ERROR", "An unexpected error occurred"), recorder.Body.String())

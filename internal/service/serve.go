@@ -26,13 +26,13 @@ const (
 // It returns nil after a drain that cut nothing off, else an error that says
 // how much. Where l breaks it drains too and returns l's error.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	if err := checkListener(l); err != nil {
+	if err := s.checkListener(l); err != nil {
 		return err
 	}
 	if s.serving.Swap(true) {
 		return errors.New("service: Serve can be called once; make another server")
 	}
-	bound := newBoundListener(l, s.opts.Connections, s.opts.WriteTimeout)
+	bound := newBoundListener(l, s.opts.TLS, s.opts.Connections, s.opts.WriteTimeout)
 	server := s.httpServer(ctx)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(bound) }()
@@ -45,6 +45,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	drained := s.drain()
+	s.stop()
 	bound.Close()
 	unanswered := s.awaitAnswers()
 	server.Close()

@@ -14,6 +14,7 @@ package service
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/internal/access"
+	"github.com/almyty-inc/toolrun/internal/catalog"
+	"github.com/almyty-inc/toolrun/internal/queue"
 	"github.com/almyty-inc/toolrun/runner"
 )
 
@@ -47,6 +52,50 @@ const headerBytes = 64 << 10
 type Options struct {
 	// Runner executes the tools. [Server.Serve] closes it when it drains.
 	Runner *runner.Runner
+
+	// Access tells who calls. Nil: everybody may do everything, so that the service
+	// listens on loopback only.
+	Access *access.Authenticator
+	// TrustedProxies are the peers whose X-Forwarded-For is believed. What they say
+	// matters to the brake for guessed credentials only.
+	TrustedProxies []netip.Prefix
+
+	// Executions, Definitions, Keys and Rates are what is shared with other nodes and
+	// survives this one. What is nil has no routes; rate limits are then those of the
+	// runner itself.
+	Executions  *queue.Executions
+	Definitions *queue.Definitions
+	Keys        *queue.Keys
+	Rates       *queue.Rates
+	// ForgetSynchronous leaves executions whose caller waits for them, and sends no
+	// idempotency key, out of Executions.
+	ForgetSynchronous bool
+	// OrganizationRate is how many requests a minute an organization may make. Zero:
+	// without limit.
+	OrganizationRate int
+	// Remote, where not nil, runs synchronous executions on workers elsewhere; Runner
+	// then only checks them.
+	Remote Remote
+	// WebhookSecret is what the organizations' secrets are made from. Empty: webhooks
+	// are refused.
+	WebhookSecret []byte
+
+	// Metrics answers GET /metrics. Nil: there is no such route.
+	Metrics http.Handler
+	// Middleware wraps all routes, for traces. It may be nil.
+	Middleware func(http.Handler) http.Handler
+	// Rejected, where not nil, is told the code of each request that is turned away before
+	// its tool was found.
+	Rejected func(errclass.Code)
+	// Traceparent is the trace of a context, for executions that run elsewhere. It may be nil.
+	Traceparent func(context.Context) string
+	// Missing lists what keeps the service from being ready, for GET /readyz. It may be nil.
+	Missing func() []string
+	// Broken lists definitions that can't be used, for GET /readyz?verbose. It may be nil.
+	Broken func() []catalog.Broken
+
+	// TLS, where not nil, is what [Server.Serve] speaks TLS with.
+	TLS *tls.Config
 
 	// Logger receives a line a request (debug), faults of ours (error) and
 	// start and end of a drain (info). It gets no query and no parameters. Nil is
@@ -81,10 +130,15 @@ type Options struct {
 	Connections int
 
 	// Hosts are names, without port, that a request's Host header may give
-	// besides localhost and loopback addresses. Without authentication nothing
+	// besides localhost and loopback addresses, where there is no Access: nothing
 	// else keeps a web page whose name was pointed at this machine (DNS
 	// rebinding) from running tools.
 	Hosts []string
+}
+
+// Remote runs tools on other machines: a [queue.Engine].
+type Remote interface {
+	ExecuteRemote(ctx context.Context, req runner.Request, details bool, stream func(string)) (*queue.Outcome, error)
 }
 
 // Server is the HTTP API of one runner. It is safe for concurrent use.
@@ -103,6 +157,8 @@ type Server struct {
 	arriving    context.Context // ends when the drain begins: bodies on their way are given up
 	stopArrival context.CancelFunc
 	hurried     sync.Once
+	stopped     context.Context // ends when the drain is over: followers are sent away
+	stop        context.CancelFunc
 }
 
 // New checks the options and returns a server. It opens nothing.
@@ -115,6 +171,7 @@ func New(opts Options) (*Server, error) {
 		hurry: make(chan struct{}),
 	}
 	s.arriving, s.stopArrival = context.WithCancel(context.Background())
+	s.stopped, s.stop = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -153,6 +210,9 @@ func (o *Options) setDefaults() error {
 		if host == "" || err != nil && strings.ContainsAny(host, ":/*[] ") {
 			return fmt.Errorf("service: Options.Hosts (--host): %q is not a name: write it as the Host header has it, without scheme and port", host)
 		}
+	}
+	if o.OrganizationRate < 0 {
+		return errors.New("service: Options.OrganizationRate is negative; leave it zero for none")
 	}
 	return errors.Join(
 		setDefault("BodyBytes", &o.BodyBytes, DefaultBodyBytes),

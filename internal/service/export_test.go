@@ -1,0 +1,4 @@
+package service
+
+// ReloadingCertificateAt is [ReloadingCertificate] with a clock of the test's.
+var ReloadingCertificateAt = reloadingCertificate

@@ -1,0 +1,88 @@
+package service
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/internal/access"
+	"github.com/almyty-inc/toolrun/internal/queue"
+	"github.com/almyty-inc/toolrun/internal/strictjson"
+)
+
+// shownKey is an API key as its organization's admins see it.
+type shownKey struct {
+	access.Key
+	Secret string `json:"key,omitempty"` // on creation only
+}
+
+func shown(k access.Key) shownKey {
+	k.Hash = ""
+	return shownKey{Key: k}
+}
+
+func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) {
+	keys, err := s.opts.Keys.List(r.Context(), callOf(r).organization)
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	list := make([]shownKey, len(keys))
+	for i, k := range keys {
+		list[i] = shown(k)
+	}
+	s.succeed(w, list)
+}
+
+func (s *Server) createKey(w http.ResponseWriter, r *http.Request) {
+	c := callOf(r)
+	body, err := s.readBody(w, r)
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	var wanted struct {
+		Name              string      `json:"name"`
+		Role              access.Role `json:"role"`
+		Tools             []string    `json:"tools"`
+		RequestsPerMinute int         `json:"requestsPerMinute"`
+		ExpiresAt         time.Time   `json:"expiresAt"`
+	}
+	if err := strictjson.Unmarshal(body, &wanted); err != nil {
+		s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, "Malformed request body: %v", err))
+		return
+	}
+	if len(c.caller.Tools) > 0 {
+		s.refuse(w, errclass.NewAPIError(errclass.CodeForbidden, "A key that is limited to some tools can't make others"))
+		return
+	}
+	key, secret, err := access.NewKey(access.Key{
+		Name: wanted.Name, Organization: c.organization, Role: wanted.Role, Tools: wanted.Tools,
+		RequestsPerMinute: wanted.RequestsPerMinute, ExpiresAt: wanted.ExpiresAt,
+	})
+	if err == nil {
+		err = s.opts.Keys.Create(r.Context(), key)
+	}
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	answer := shown(key)
+	answer.Secret = secret
+	w.Header().Set("Location", "/organizations/"+url.PathEscape(c.organization)+"/keys/"+key.ID)
+	s.succeedWith(w, http.StatusCreated, answer)
+}
+
+func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request) {
+	key, err := s.opts.Keys.Revoke(r.Context(), callOf(r).organization, pathParameter(r, "id"))
+	if errors.Is(err, queue.ErrNotFound) {
+		err = errclass.NewAPIError(errclass.CodeNotFound, "Key not found")
+	}
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	s.succeed(w, shown(key))
+}
