@@ -89,8 +89,8 @@ type shape struct {
 // pack joins the documents.
 func (o *Outcome) pack() ([]byte, shape) {
 	common := bytes.TrimRight(o.Document, "}")
-	if bytes.HasPrefix(o.Details, common) {
-		return o.Details, shape{len(common), len(o.Document) - len(common)}
+	if braces := len(o.Document) - len(common); braces > 0 && bytes.HasPrefix(o.Details, common) {
+		return o.Details, shape{len(common), braces}
 	}
 	return slices.Concat(o.Document, o.Details), shape{Cut: len(o.Document)}
 }
