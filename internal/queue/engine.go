@@ -80,6 +80,7 @@ type Engine struct {
 	scratch  string         // temporary folder to remove
 	conn     *nats.Conn
 	js       jetstream.JetStream
+	copies   int // of a stream
 
 	// ctx ends with the engine; what runs in it is counted in running.
 	ctx     context.Context
@@ -130,6 +131,9 @@ func (e *Engine) open(ctx context.Context) (err error) {
 	e.js, err = jetstream.New(e.conn)
 	if err != nil {
 		return fmt.Errorf("queue: %w", err)
+	}
+	if e.copies = e.opts.Replicas; e.copies == 0 {
+		e.copies = e.defaultReplicas()
 	}
 	if e.opts.URL == "" {
 		return nil
@@ -221,11 +225,11 @@ func (e *Engine) storage() jetstream.StorageType {
 }
 
 // replicas is how many copies are kept of a stream.
-func (e *Engine) replicas() int {
-	switch {
-	case e.opts.Replicas != 0:
-		return e.opts.Replicas
-	case e.opts.URL != "" && e.conn.ConnectedClusterName() != "":
+func (e *Engine) replicas() int { return e.copies }
+
+// defaultReplicas asks the server that this is connected to.
+func (e *Engine) defaultReplicas() int {
+	if e.opts.URL != "" && e.conn.ConnectedClusterName() != "" {
 		return 3
 	}
 	return 1

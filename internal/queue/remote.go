@@ -104,10 +104,16 @@ func (c *remoteCall) run(ctx context.Context, data []byte) (*Outcome, error) {
 	if err := c.engine.conn.PublishMsg(&nats.Msg{Subject: remoteSubject, Reply: c.inbox, Data: data}); err != nil {
 		return nil, err
 	}
-	patience, left := remoteSilence, false
+	left, end := false, time.Time{}
 	for {
+		patience := remoteSilence
+		if left {
+			patience = time.Until(end)
+		}
 		m, err := c.next(ctx, sub, patience, left)
 		switch {
+		case errors.Is(err, nats.ErrNoResponders):
+			return nil, ErrNoWorker
 		case err == nil:
 			if left && c.worker == "" && m.Header.Get(kindHeader) == kindTaken {
 				c.worker = string(m.Data)
@@ -118,7 +124,7 @@ func (c *remoteCall) run(ctx context.Context, data []byte) (*Outcome, error) {
 				return o, err
 			}
 		case !left && ctx.Err() != nil:
-			left = true
+			left, end = true, time.Now().Add(remoteSilence)
 			c.cancel()
 		case left:
 			return c.failed(errclass.New(errclass.Cancelled, errclass.CallerCancelled, "")), nil
@@ -152,9 +158,6 @@ func (c *remoteCall) failed(e *errclass.Error) *Outcome {
 
 // take does what a worker's message asks for.
 func (c *remoteCall) take(ctx context.Context, m *nats.Msg, left bool) (o *Outcome, done bool, err error) {
-	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		return nil, true, ErrNoWorker
-	}
 	switch m.Header.Get(kindHeader) {
 	case kindTaken:
 		c.worker = string(m.Data)

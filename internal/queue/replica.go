@@ -11,7 +11,7 @@ import (
 )
 
 // writePatience bounds a write to a bucket for callers without a deadline.
-const writePatience = 10 * time.Second
+const writePatience = 5 * time.Second
 
 // Errors of the stores.
 var (
