@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,11 +66,11 @@ func (x *Executions) Follow(ctx context.Context, organization, id string, fn fun
 	if !validID(id) {
 		return ErrNotFound
 	}
-	sub, err := x.engine.conn.SubscribeSync(subjectOf("e", organization, id))
+	sub, err := x.engine.subscribe(subjectOf("e", organization, id))
 	if err != nil {
 		return err
 	}
-	defer sub.Unsubscribe()
+	defer sub.close()
 	f := &follower{x: x, organization: organization, id: id, sub: sub, fn: fn}
 	return f.follow(ctx)
 }
@@ -79,7 +78,7 @@ func (x *Executions) Follow(ctx context.Context, organization, id string, fn fun
 type follower struct {
 	x                *Executions
 	organization, id string
-	sub              *nats.Subscription
+	sub              *subscription
 	fn               func(Event) error
 	told             State // the last state that fn was told
 	attempts         int
@@ -126,8 +125,8 @@ func (f *follower) read(ctx context.Context) (done bool, err error) {
 // rest hands on what has arrived already, before the outcome.
 func (f *follower) rest() error {
 	for {
-		m, err := f.sub.NextMsg(0)
-		if err != nil {
+		m := f.sub.arrived()
+		if m == nil {
 			return nil
 		}
 		if _, err := f.take(m); err != nil {
@@ -138,17 +137,9 @@ func (f *follower) rest() error {
 
 // listen hands on logs and deltas until there is a state to read, or the time is over.
 func (f *follower) listen(ctx context.Context, patience time.Duration) (heard bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errReread)
-	defer cancel()
-	for {
-		m, err := f.sub.NextMsgWithContext(ctx)
-		if err != nil {
-			if errors.Is(context.Cause(ctx), errReread) || errors.Is(err, nats.ErrSlowConsumer) {
-				return false, nil
-			}
-			if ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
+	for end := time.Now().Add(patience); ; {
+		m, err := f.sub.next(ctx, time.Until(end))
+		if m == nil || err != nil {
 			return false, err
 		}
 		state, err := f.take(m)
@@ -157,8 +148,6 @@ func (f *follower) listen(ctx context.Context, patience time.Duration) (heard bo
 		}
 	}
 }
-
-var errReread = errors.New("queue: time to look again")
 
 // take hands on one message, or says that it tells of a state.
 func (f *follower) take(m *nats.Msg) (state bool, err error) {

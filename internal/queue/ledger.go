@@ -95,7 +95,7 @@ func (l *ledger) tryCommit(ctx context.Context, writes []write) (uint64, error) 
 	batch := uuid.NewString()
 	for i, w := range writes {
 		msg := l.message(w)
-		if len(writes) > 1 { // a single write is whole by itself, and twenty times as fast
+		if len(writes) > 1 { // a single write is whole by itself, and many times as fast
 			msg.Header.Set("Nats-Batch-Id", batch)
 			msg.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
 			if i == len(writes)-1 {

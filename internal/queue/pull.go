@@ -28,12 +28,14 @@ func newPuller(consumer jetstream.Consumer, slots int, runs *sync.WaitGroup, log
 
 // pull goes on until ctx ends. What it has begun may go on after that.
 func (p *puller) pull(ctx context.Context) {
+	backlog := false
 	for pause := minPause; ; {
-		n := p.freeSlots(ctx)
+		n := p.freeSlots(ctx, backlog)
 		if n == 0 {
 			return
 		}
 		got, err := p.pullBatch(ctx, n)
+		backlog = got == n
 		for range n - got {
 			p.slots <- struct{}{}
 		}
@@ -54,14 +56,20 @@ const (
 	minPause = 50 * time.Millisecond
 	// maxPull bounds the messages that one request asks for.
 	maxPull = 64
+	// gather is how long slots are collected for one request while there is a backlog: a
+	// request for each one by itself would cost more than short jobs take.
+	gather = time.Millisecond
 )
 
 // freeSlots waits for one slot and takes all that are free; 0 when ctx ends.
-func (p *puller) freeSlots(ctx context.Context) int {
+func (p *puller) freeSlots(ctx context.Context, backlog bool) int {
 	select {
 	case <-ctx.Done():
 		return 0
 	case <-p.slots:
+	}
+	if backlog && cap(p.slots) > 1 && len(p.slots) < cap(p.slots)/2 {
+		sleep(ctx, gather)
 	}
 	for n := 1; ; n++ {
 		if n == maxPull {

@@ -128,7 +128,7 @@ func organizationFor(r *http.Request, caller *access.Principal) (string, error) 
 const maxOrganization = 128
 
 func validOrganization(name string) bool {
-	return name != "" && len(name) <= maxOrganization && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
+	return name != "" && name != access.EveryOrganization && len(name) <= maxOrganization && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
 // organizationOf is the organization that the path names; none where its route

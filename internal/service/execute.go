@@ -179,7 +179,7 @@ func readDetails(r *http.Request, known ...string) (details bool, err error) {
 // readBody returns the whole body. An empty one needs no media type.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	typed := len(r.Header["Content-Type"]) > 0
-	if typed && !isJSON(r.Header["Content-Type"]) {
+	if typed && !isJSON(r) {
 		return nil, errclass.NewAPIError(errclass.CodeUnsupportedMediaType,
 			"Unsupported media type: send the body as application/json in UTF-8")
 	}
@@ -226,13 +226,16 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// isJSON reports whether Content-Type stands once and names JSON in UTF-8.
-func isJSON(values []string) bool {
+// isJSON reports whether Content-Type stands once and names JSON in UTF-8, which a
+// PATCH may also call a merge patch (RFC 7396, section 4).
+func isJSON(r *http.Request) bool {
+	values := r.Header["Content-Type"]
 	if len(values) != 1 {
 		return false
 	}
 	media, parameters, err := mime.ParseMediaType(values[0])
-	if err != nil || media != "application/json" {
+	patch := r.Method == http.MethodPatch && media == "application/merge-patch+json"
+	if err != nil || media != "application/json" && !patch {
 		return false
 	}
 	charset, named := parameters["charset"]

@@ -226,7 +226,7 @@ func (s *Server) patchTool(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for attempt := 1; ; attempt++ {
-		written, err := s.patch(r, def, stored, body)
+		written, err := s.patch(r, stored, body)
 		if errors.Is(err, queue.ErrStale) && r.Header.Get("If-Match") == "" && attempt < patchAttempts {
 			if def, stored, err = s.writable(r); err == nil {
 				continue
@@ -247,12 +247,13 @@ func (s *Server) patchTool(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) patch(r *http.Request, def *runner.Definition, stored queue.Stored, body []byte) (queue.Stored, error) {
+func (s *Server) patch(r *http.Request, stored queue.Stored, body []byte) (queue.Stored, error) {
 	merged, err := mergePatch(stored.Definition, body)
 	if err != nil {
 		return stored, err
 	}
-	if def, err = s.readDefinition(callOf(r), stored.ID, merged); err != nil {
+	def, err := s.readDefinition(callOf(r), stored.ID, merged)
+	if err != nil {
 		return stored, err
 	}
 	if _, err := s.runner.Tool("", def.Name); err == nil && def.Name != stored.ID {
