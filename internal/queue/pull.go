@@ -28,14 +28,12 @@ func newPuller(consumer jetstream.Consumer, slots int, runs *sync.WaitGroup, log
 
 // pull goes on until ctx ends. What it has begun may go on after that.
 func (p *puller) pull(ctx context.Context) {
-	backlog := false
 	for pause := minPause; ; {
-		n := p.freeSlots(ctx, backlog)
+		n := p.freeSlots(ctx)
 		if n == 0 {
 			return
 		}
 		got, err := p.pullBatch(ctx, n)
-		backlog = got == n
 		for range n - got {
 			p.slots <- struct{}{}
 		}
@@ -56,20 +54,14 @@ const (
 	minPause = 50 * time.Millisecond
 	// maxPull bounds the messages that one request asks for.
 	maxPull = 64
-	// gather is how long slots are collected for one request while there is a backlog: a
-	// request for each one by itself would cost more than short jobs take.
-	gather = time.Millisecond
 )
 
 // freeSlots waits for one slot and takes all that are free; 0 when ctx ends.
-func (p *puller) freeSlots(ctx context.Context, backlog bool) int {
+func (p *puller) freeSlots(ctx context.Context) int {
 	select {
 	case <-ctx.Done():
 		return 0
 	case <-p.slots:
-	}
-	if backlog && cap(p.slots) > 1 && len(p.slots) < cap(p.slots)/2 {
-		sleep(ctx, gather)
 	}
 	for n := 1; ; n++ {
 		if n == maxPull {

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -39,12 +41,51 @@ func (s *Server) needs(role access.Role, next http.HandlerFunc) http.HandlerFunc
 			c.rates = &rateReport{header: w.Header()}
 			err = s.spend(r.Context(), c)
 		}
+		if err == nil {
+			err = s.crowd.enter(c.organization)
+		}
 		if err != nil {
 			s.reject(w, err)
 			return
 		}
+		defer s.crowd.leave(c.organization)
 		ctx := context.WithValue(r.Context(), callKey{}, c)
 		next(w, r.WithContext(context.WithValue(ctx, rateReportKey{}, c.rates)))
+	}
+}
+
+// crowd counts the requests in flight of each organization, none of which may take all
+// connections: its followers and those that wait long could.
+type crowd struct {
+	most int
+
+	mu    sync.Mutex
+	there map[string]int
+}
+
+func (c *crowd) enter(organization string) error {
+	if organization == "" {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.there[organization] >= c.most {
+		e := errclass.NewAPIError(errclass.CodeUnavailable, "The organization has %d requests in flight, as many as it may. Retry after 1 second.", c.most)
+		e.RetryAfter = time.Second
+		return e
+	}
+	c.there[organization]++
+	return nil
+}
+
+func (c *crowd) leave(organization string) {
+	if organization == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.there[organization]--; c.there[organization] == 0 {
+		delete(c.there, organization)
 	}
 }
 

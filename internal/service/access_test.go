@@ -197,3 +197,26 @@ func TestBeyondLoopback(t *testing.T) {
 	_, err = service.ListenAnywhere(t.Context(), "8080")
 	require.ErrorContains(t, err, "must read host:port")
 }
+
+// No organization takes all connections of the others.
+func TestCrowd(t *testing.T) {
+	u := newUpstream(t)
+	n := begin(t, u.tools(t), service.Options{Connections: 8})
+	acme, other := n.key(t, "acme", access.Member), n.key(t, "other", access.Member)
+	answers := make(chan int, 6)
+	for range 6 {
+		go func() { answers <- n.ask(t, acme, "POST", "/tools/call/execute", "").StatusCode }()
+	}
+	for range 6 {
+		<-u.entered
+	}
+	a := n.ask(t, acme, "POST", echoes, "")
+	require.Equal(t, []any{503, "1"}, []any{a.StatusCode, a.Header.Get("Retry-After")}, a.body)
+	require.Contains(t, a.body, "has 6 requests in flight")
+	require.Equal(t, 200, n.ask(t, other, "POST", echoes, "").StatusCode)
+	close(u.answer)
+	for range 6 {
+		require.Equal(t, 200, <-answers)
+	}
+	require.Equal(t, 200, n.ask(t, acme, "POST", echoes, "").StatusCode)
+}

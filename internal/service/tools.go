@@ -25,6 +25,10 @@ const (
 	// defaultPage and maxPage bound how much a list answers with.
 	defaultPage = 100
 	maxPage     = 1000
+	// maxTools and maxKeys bound what one organization may store: every node has all of
+	// it in memory. Of keys, revoked ones count.
+	maxTools = 2000
+	maxKeys  = 2000
 )
 
 // listTools shows the definitions that the caller may use, by id.
@@ -126,6 +130,10 @@ func (s *Server) createTool(w http.ResponseWriter, r *http.Request) {
 	def, err := s.readDefinition(c, "", body)
 	if err != nil {
 		s.refuse(w, err)
+		return
+	}
+	if all, err := s.opts.Definitions.List(r.Context(), c.organization); err != nil || len(all) >= maxTools {
+		s.refuse(w, cmp.Or(err, error(errclass.NewAPIError(errclass.CodeConflict, "The organization has %d tools, as many as it may: delete one", maxTools))))
 		return
 	}
 	for _, name := range []string{toolID(def), def.Name} {
