@@ -31,10 +31,7 @@ func (x *Executions) Find(ctx context.Context, s Submission) (Execution, error) 
 	if e.Fingerprint != s.Fingerprint {
 		return Execution{}, ErrKeyReused
 	}
-	r, err := x.load(ctx, s.Organization, e.ID, true)
-	if errors.Is(err, ErrNotFound) && e.Accepted {
-		return Execution{}, ErrForgotten
-	}
+	r, err := x.recall(ctx, s.Organization, &e)
 	if err != nil {
 		return Execution{}, err
 	}

@@ -30,7 +30,8 @@ const (
 	codeWrongRevision         jetstream.ErrorCode = 10071
 	codeNoReplicas            jetstream.ErrorCode = 10074 // not a cluster
 	codeStreamOffline         jetstream.ErrorCode = 10118
-	codeRevisionBusy          jetstream.ErrorCode = 10163
+	codeDuplicateBusy         jetstream.ErrorCode = 10158 // the same message is on its way already
+	codeRevisionBusy          jetstream.ErrorCode = 10163 // another write of the subject is on its way
 	codeWrongRevisionConstant jetstream.ErrorCode = 10164
 	codeBatchIncomplete       jetstream.ErrorCode = 10176 // also when the leader changed
 	codeBatchesInFlight       jetstream.ErrorCode = 10210 // too many
@@ -116,14 +117,20 @@ func (e *Engine) provision(ctx context.Context, name string, replicas *int, atte
 	}
 }
 
+// Unavailable tells an error that says nothing of what was asked for: NATS couldn't be
+// reached, or had no leader. It may be tried again; what was asked for may have been done.
+func Unavailable(err error) bool { return passes(err) }
+
 // passes tells a failure that time may mend.
 func passes(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
-		errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrDisconnected) {
+		errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrDisconnected) ||
+		errors.Is(err, nats.ErrReconnectBufExceeded) { // not connected, and nothing is kept for later
 		return true
 	}
 	// Two nodes that make the same stream at once: the second one updates.
-	return isCode(err, codeNoPeers, codeUnavailable, codeNotLeader, codeStreamOffline, codeStreamExists)
+	return isCode(err, codeNoPeers, codeUnavailable, codeNotLeader, codeStreamOffline, codeStreamExists,
+		codeDuplicateBusy, codeRevisionBusy)
 }
 
 func isCode(err error, codes ...jetstream.ErrorCode) bool {

@@ -124,15 +124,12 @@ func (x *Executions) submitOnce(ctx context.Context, j *job, s Submission) (Exec
 		execution, err := x.accept(ctx, j, e)
 		return execution, false, err
 	}
-	r, err := x.load(ctx, j.Organization, j.ID, true)
+	r, err := x.recall(ctx, j.Organization, e)
 	if err == nil {
 		return r.execution(), true, nil
 	}
 	if !errors.Is(err, ErrNotFound) {
 		return Execution{}, true, err
-	}
-	if e.Accepted {
-		return Execution{}, true, ErrForgotten
 	}
 	execution, err := x.accept(ctx, j, e)
 	return execution, true, err
@@ -148,6 +145,27 @@ type entry struct {
 
 	key      string
 	revision uint64
+}
+
+// recallPatience bounds how long a record is looked for that was there once.
+const recallPatience = 2 * time.Second
+
+// recall reads the record that an entry stands for. The error is ErrNotFound where it was
+// not made yet, ErrForgotten where it is gone. A server that has just become the leader may
+// not have caught up with what others have confirmed: it isn't believed at once.
+func (x *Executions) recall(ctx context.Context, organization string, e *entry) (*record, error) {
+	for end := time.Now().Add(recallPatience); ; {
+		r, err := x.load(ctx, organization, e.ID, true)
+		if !errors.Is(err, ErrNotFound) || !e.Accepted {
+			return r, err
+		}
+		if x.engine.replicas() == 1 || time.Now().After(end) {
+			return nil, ErrForgotten
+		}
+		if !sleep(ctx, 50*time.Millisecond) {
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // reserve binds the key to the submission, or returns to what it is bound already.

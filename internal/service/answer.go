@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/internal/queue"
 )
 
 const jsonType = "application/json; charset=utf-8"
@@ -62,7 +63,13 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 // refusal is the API error that err becomes, and its document.
 func (s *Server) refusal(err error) (*errclass.APIError, []byte) {
 	e, ok := errors.AsType[*errclass.APIError](err)
-	if !ok {
+	switch {
+	case ok:
+	case queue.Unavailable(err):
+		s.log.Warn("the store can't be reached", slog.String("error", err.Error()))
+		e = errclass.NewAPIError(errclass.CodeUnavailable, "The service can't reach its store. Try again.")
+		e.RetryAfter = time.Second
+	default:
 		s.log.Error("request failed", slog.String("error", err.Error()))
 		e = unexpected()
 	}
