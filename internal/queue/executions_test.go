@@ -318,11 +318,13 @@ func TestResultTooLarge(t *testing.T) {
 
 func TestQueueFull(t *testing.T) {
 	x := executions(t, open(t, queue.Options{}), queue.ExecutionsOptions{Queue: 3})
-	for range 3 {
-		submit(t, x, queue.Submission{Tool: "echo"})
-	}
+	submit(t, x, queue.Submission{Tool: "echo", Organization: "other"})
+	submit(t, x, queue.Submission{Tool: "echo", Organization: "other"})
+	_, _, err := x.Submit(t.Context(), queue.Submission{Tool: "echo", Organization: "other"})
+	require.ErrorIs(t, err, queue.ErrQueueFull, "one organization leaves room for others")
+	submit(t, x, queue.Submission{Tool: "echo"})
 	s := queue.Submission{Organization: "acme", Tool: "echo", IdempotencyKey: "k", Fingerprint: "f"}
-	_, _, err := x.Submit(t.Context(), s)
+	_, _, err = x.Submit(t.Context(), s)
 	require.ErrorIs(t, err, queue.ErrQueueFull)
 	f := newTools()
 	work(t, x, queue.WorkerOptions{Runner: f})

@@ -32,7 +32,7 @@ const (
 	jobsStream        = "toolrun_jobs"
 	webhooksStream    = "toolrun_webhooks"
 	idempotencyBucket = "toolrun_idempotency"
-	jobsSubject       = "toolrun.jobs"
+	jobsSubjects      = "toolrun.jobs." // and the organization's token
 	webhooksSubject   = "toolrun.webhooks"
 
 	// recordHeader holds a record without its outcome, so that lists need no payloads.
@@ -68,7 +68,8 @@ type ExecutionsOptions struct {
 	Lease time.Duration
 	// IdempotencyAge is how long idempotency keys hold. Defaults to 24 h.
 	IdempotencyAge time.Duration
-	// Queue is how many jobs may wait. Defaults to 100,000.
+	// Queue is how many jobs may wait, three quarters of them of one organization.
+	// Defaults to 100,000.
 	Queue int
 }
 
@@ -123,8 +124,9 @@ func (x *Executions) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	x.jobs, err = x.engine.stream(ctx, jetstream.StreamConfig{
-		Name: jobsStream, Subjects: []string{jobsSubject}, Retention: jetstream.WorkQueuePolicy,
+		Name: jobsStream, Subjects: []string{jobsSubjects + "*"}, Retention: jetstream.WorkQueuePolicy,
 		MaxMsgs: int64(x.opts.Queue), Discard: jetstream.DiscardNew,
+		MaxMsgsPerSubject: max(1, int64(x.opts.Queue)*3/4), DiscardNewPerSubject: true,
 	})
 	if err != nil {
 		return err

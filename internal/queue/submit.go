@@ -57,9 +57,6 @@ type job struct {
 	Created      int64           `json:"created"`
 }
 
-// organizationHeader names whose job it is even where the rest can't be read.
-const organizationHeader = "Toolrun-Organization"
-
 func (j *job) record() *record {
 	r := &record{
 		ID: j.ID, Organization: j.Organization, Tool: j.Tool, Type: j.Type, State: Queued, Created: j.Created, Caller: j.Caller,
@@ -224,7 +221,7 @@ func (x *Executions) enqueue(ctx context.Context, j *job) (uint64, error) {
 	if limit := x.engine.payloadLimit(); len(data) > limit {
 		return 0, errclass.NewAPIError(errclass.CodePayloadTooLarge, "The parameters exceed %d bytes, what a message of the NATS server (max_payload) holds", limit)
 	}
-	m := &nats.Msg{Subject: jobsSubject, Data: data, Header: nats.Header{organizationHeader: {token(j.Organization)}}}
+	m := &nats.Msg{Subject: jobsSubjects + token(j.Organization), Data: data, Header: nats.Header{}}
 	ack, err := x.publish(ctx, m, jetstream.WithMsgID(messageID(j.Organization, j.ID)))
 	if isCode(err, codeStoreFailed) && strings.Contains(err.Error(), "maximum messages") {
 		return 0, ErrQueueFull

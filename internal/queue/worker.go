@@ -254,12 +254,12 @@ func readJob(msg jetstream.Msg) (*job, error) {
 	return j, nil
 }
 
-// refuse takes a job out of the queue that nobody can run. Its header may still tell
-// whose it is; then it has an outcome.
+// refuse takes a job out of the queue that nobody can run. What stands around it tells
+// whose it is, so that it has an outcome.
 func (w *worker) refuse(msg jetstream.Msg, cause error) {
 	w.x.faults.Add(1)
 	w.x.engine.log.Error("a job can't be read", "error", cause)
-	organization, err := untoken(msg.Headers().Get(organizationHeader))
+	organization, err := untoken(strings.TrimPrefix(msg.Subject(), jobsSubjects))
 	_, id, ok := strings.Cut(msg.Headers().Get(nats.MsgIdHdr), ".")
 	if err == nil && ok && validID(id) {
 		r, err := w.x.load(w.final, organization, id, true)
