@@ -38,6 +38,10 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) createKey(w http.ResponseWriter, r *http.Request) {
 	c := callOf(r)
+	if len(c.caller.Tools) > 0 {
+		s.refuse(w, errclass.NewAPIError(errclass.CodeForbidden, "A key that is limited to some tools can't make others"))
+		return
+	}
 	body, err := s.readBody(w, r)
 	if err != nil {
 		s.refuse(w, err)
@@ -52,10 +56,6 @@ func (s *Server) createKey(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := strictjson.Unmarshal(body, &wanted); err != nil {
 		s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, "Malformed request body: %v", err))
-		return
-	}
-	if len(c.caller.Tools) > 0 {
-		s.refuse(w, errclass.NewAPIError(errclass.CodeForbidden, "A key that is limited to some tools can't make others"))
 		return
 	}
 	key, secret, err := access.NewKey(access.Key{

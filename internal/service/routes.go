@@ -14,7 +14,7 @@ import (
 )
 
 // routes is the whole API.
-func (s *Server) routes() http.Handler {
+func (s *Server) routes() (http.Handler, error) {
 	mux := chi.NewRouter()
 	if s.opts.Middleware != nil {
 		mux.Use(s.opts.Middleware)
@@ -23,7 +23,7 @@ func (s *Server) routes() http.Handler {
 	mux.NotFound(s.notFound)
 	mux.MethodNotAllowed(s.methodNotAllowed(mux))
 
-	for _, prefix := range []string{"", "/organizations/{organization}"} {
+	for _, prefix := range []string{"", organizationPrefix} {
 		s.organizationRoutes(mux, prefix)
 	}
 	read(mux, "/healthz", s.health)
@@ -31,7 +31,7 @@ func (s *Server) routes() http.Handler {
 	if s.opts.Metrics != nil {
 		read(mux, "/metrics", s.needsOperator(s.opts.Metrics.ServeHTTP))
 	}
-	return mux
+	return mux, s.serveDescription(mux)
 }
 
 // organizationRoutes are those on behalf of an organization: of the one in the path, or
