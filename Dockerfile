@@ -6,18 +6,21 @@ RUN go mod download
 COPY . .
 ARG VERSION=
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /toolrun ./cmd/toolrun \
- && mkdir /tools
+ && mkdir /tools /data
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /toolrun /toolrun
 COPY --from=build --chown=65532:65532 /tools /tools
+COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532
-# Mount the definitions on /tools. On a stop the service drains for up to 30 s,
-# while docker kills after 10: docker run --stop-timeout 35 -v DIR:/tools:ro …
-# Until the service has authentication it listens on loopback only: share the
-# network namespace of the platform's container (a sidecar) to reach it.
+# Mount the definitions on /tools and a volume on /data. On a stop the service drains
+# for up to 30 s, while docker kills after 10: docker run --stop-timeout 35 …
+# Without authentication it listens on loopback only. To serve others set
+# TOOLRUN_ADDR=:8080 and TOOLRUN_AUTH=true, and make a key beside it:
+# docker exec CONTAINER /toolrun keys create --data /data --organization ORG …
 EXPOSE 8080
+VOLUME /data
 HEALTHCHECK --interval=10s --timeout=3s CMD ["/toolrun", "healthcheck"]
 ENTRYPOINT ["/toolrun"]
-CMD ["serve", "--tools", "/tools"]
+CMD ["serve", "--tools", "/tools", "--data", "/data"]

@@ -183,7 +183,7 @@ func (r *Runner) find(organization, id string) (*tool, error) {
 // Check looks for all that is wrong with a definition without adding it. The error
 // is a 422 [*errclass.APIError] that lists it.
 func (r *Runner) Check(def *Definition) error {
-	_, err := r.compileAlone(def)
+	_, err := r.compileAlone(def, false)
 	return err
 }
 
@@ -191,8 +191,14 @@ func (r *Runner) Check(def *Definition) error {
 // place of the one with its id. Executions under way end as they began. The error is
 // a 422 [*errclass.APIError], and leaves everything as it was. The definition must not
 // be changed afterwards.
-func (r *Runner) Put(def *Definition) error {
-	t, err := r.compileAlone(def)
+func (r *Runner) Put(def *Definition) error { return r.put(def, false) }
+
+// Restore is Put for a definition that [Runner.Check] found good when it was stored: the
+// source of its code, which a stranger may have made hard to compile, isn't compiled again until it runs.
+func (r *Runner) Restore(def *Definition) error { return r.put(def, true) }
+
+func (r *Runner) put(def *Definition, restored bool) error {
+	t, err := r.compileAlone(def, restored)
 	if err != nil {
 		return err
 	}
@@ -219,11 +225,11 @@ func (r *Runner) Replace(defs []*Definition) error {
 	return nil
 }
 
-func (r *Runner) compileAlone(def *Definition) (*tool, error) {
+func (r *Runner) compileAlone(def *Definition, restored bool) (*tool, error) {
 	if err := r.openPoolFor([]*Definition{def}); err != nil {
 		return nil, err
 	}
-	t := r.compile(def)
+	t := r.compileAs(def, restored)
 	if len(t.faults) > 0 {
 		return nil, invalid("definition", t.faults)
 	}

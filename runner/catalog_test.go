@@ -74,6 +74,21 @@ func TestPut(t *testing.T) {
 	require.Equal(t, []string{"NOT_FOUND", "NOT_FOUND"}, []string{value(t, r, "acme", "mine"), value(t, r, "acme", "renamed")})
 }
 
+// What was checked when it was stored is taken as it is: what is wrong with its source
+// shows when it runs.
+func TestRestore(t *testing.T) {
+	r, err := runner.New(runner.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close(context.Background())) })
+	require.NoError(t, r.Restore(owned("acme", "good", "return 1")))
+	require.NoError(t, r.Restore(owned("acme", "bad", "return ((")))
+	require.ErrorContains(t, r.Restore(owned("acme", "a b", "return 1")), "/name")
+	require.Equal(t, "1", value(t, r, "acme", "good"))
+	result, err := r.Execute(t.Context(), runner.Request{Organization: "acme", Tool: "bad"})
+	require.NoError(t, err)
+	require.Equal(t, errclass.SyntaxError, result.Failure.Reason)
+}
+
 // A runner that began without JavaScript starts its sandbox when the first comes.
 func TestPutOpensTheSandbox(t *testing.T) {
 	r, err := runner.New(runner.Options{})

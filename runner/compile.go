@@ -24,16 +24,17 @@ const checkTimeout = 10 * time.Second
 
 // tool is a definition that was checked: all that an execution needs of it.
 type tool struct {
-	written *Definition // as its author wrote it
-	def     *Definition // the same, translated; see stored.go
-	moves   []move
-	faults  []errclass.FieldError // a tool with faults never runs
-	input   *schema.Schema        // nil takes any object
-	output  *schema.Schema        // nil takes anything
-	timeout time.Duration         // 0: the runner's default
-	inner   time.Duration         // timeout of one attempt, of executionConfig; 0: none
-	run     executor
-	version string // of the definition, for the cache; empty for a tool without one
+	written  *Definition // as its author wrote it
+	def      *Definition // the same, translated; see stored.go
+	moves    []move
+	faults   []errclass.FieldError // a tool with faults never runs
+	input    *schema.Schema        // nil takes any object
+	output   *schema.Schema        // nil takes anything
+	timeout  time.Duration         // 0: the runner's default
+	inner    time.Duration         // timeout of one attempt, of executionConfig; 0: none
+	run      executor
+	restored bool   // its source was checked before
+	version  string // of the definition, for the cache; empty for a tool without one
 
 	env, credentials []string // names that expressions read
 	literals         []string // secrets that the definition itself holds
@@ -55,11 +56,13 @@ type output struct {
 
 // compile checks all of a definition that can be checked without running it. A
 // library that panics on what a stranger wrote is a fault of that definition.
-func (r *Runner) compile(def *Definition) (t *tool) {
+func (r *Runner) compile(def *Definition) *tool { return r.compileAs(def, false) }
+
+func (r *Runner) compileAs(def *Definition, restored bool) (t *tool) {
 	if def == nil {
 		return &tool{def: &Definition{}, written: &Definition{}, faults: []errclass.FieldError{{Message: "is nil: Options.Tools must hold definitions"}}}
 	}
-	t = &tool{written: def, def: def, literals: literals([]*Definition{def})}
+	t = &tool{written: def, def: def, literals: literals([]*Definition{def}), restored: restored}
 	if def.Configuration.Cache.Enabled {
 		t.version = definitionVersion(def)
 	}
@@ -230,12 +233,12 @@ func (r *Runner) compileJavaScript(t *tool) {
 
 func (r *Runner) checkSource(t *tool, source sandbox.Source) {
 	pool := r.pool.Load()
-	if pool == nil {
+	if pool == nil || t.restored {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.life, checkTimeout)
 	defer cancel()
-	err := pool.Check(ctx, source)
+	err := pool.CheckFor(ctx, t.def.Organization, source)
 	if err == nil {
 		return
 	}

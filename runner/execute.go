@@ -55,8 +55,7 @@ func (r *Runner) Execute(ctx context.Context, req Request) (result *Result, err 
 	defer r.end()
 	defer func() {
 		if v := recover(); v != nil { // outside of run, which has a recover of its own
-			result, err = nil, &errclass.APIError{
-				Code: errclass.CodeInternal, Message: "An unexpected error occurred", Cause: errclass.FromPanic(v)}
+			result, err = nil, unexpected(errclass.FromPanic(v))
 		}
 	}()
 	x := &execution{
@@ -83,9 +82,15 @@ func (x *execution) execute(ctx context.Context, id string, parameters []byte) (
 		return nil, err
 	}
 	ctx, ended := x.observe(ctx)
-	result, err := x.proceed(ctx, parameters)
-	ended(result, err)
+	var result *Result
+	var err error = unexpected(nil) // of a panic, which Execute catches
+	defer func() { ended(result, err) }()
+	result, err = x.proceed(ctx, parameters)
 	return result, err
+}
+
+func unexpected(cause error) *errclass.APIError {
+	return &errclass.APIError{Code: errclass.CodeInternal, Message: "An unexpected error occurred", Cause: cause}
 }
 
 // proceed is the way from the tool on.

@@ -86,11 +86,15 @@ func (p *Pool) Stats() Stats {
 
 // Check reports whether a source can be compiled, without running it. A fault
 // is a SandboxError with reason SyntaxError, naming line and column.
-func (p *Pool) Check(ctx context.Context, src Source) error {
+func (p *Pool) Check(ctx context.Context, src Source) error { return p.CheckFor(ctx, "", src) }
+
+// CheckFor is Check on behalf of an organization, see [Job.Organization]: compiling takes
+// a child, too.
+func (p *Pool) CheckFor(ctx context.Context, organization string, src Source) error {
 	if failure := p.defaults.checkSource(src); failure != nil {
 		return failure
 	}
-	job := Job{Source: src, Limits: p.defaults}
+	job := Job{Source: src, Limits: p.defaults, Organization: organization}
 	if p.children != nil {
 		_, err := p.runInChild(ctx, job, true)
 		return err

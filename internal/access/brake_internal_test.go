@@ -14,18 +14,22 @@ import (
 func TestBrakeIsBounded(t *testing.T) {
 	b := newBrake(1, time.Now)
 	t.Cleanup(b.close)
+	require.EqualValues(t, maxAddresses, b.addresses.GetMaximum())
+	require.EqualValues(t, maxHeld, b.passes.GetMaximum())
+	const bound = 1000 // filling the real ones takes the race detector seconds
+	b.addresses.SetMaximum(bound)
+	b.passes.SetMaximum(bound)
 	var address [16]byte
 	now := time.Now()
-	for n := range uint64(maxAddresses + maxAddresses/2) {
+	for n := range uint64(2 * bound) {
 		binary.BigEndian.PutUint64(address[:], n)
 		from := neighbourhood(netip.AddrFrom16(address))
-		b.failed(from, credential{}, now)
-		if n < maxHeld+maxHeld/2 {
-			b.held(from, credential{sum: sha256.Sum256(address[:])})
-		}
+		c := credential{sum: sha256.Sum256(address[:])}
+		b.failed(from, c, now)
+		b.held(from, c)
 	}
 	b.addresses.CleanUp()
 	b.passes.CleanUp()
-	require.LessOrEqual(t, b.addresses.EstimatedSize(), maxAddresses)
-	require.LessOrEqual(t, b.passes.EstimatedSize(), maxHeld)
+	require.LessOrEqual(t, b.addresses.EstimatedSize(), bound)
+	require.LessOrEqual(t, b.passes.EstimatedSize(), bound)
 }

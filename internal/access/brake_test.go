@@ -144,6 +144,25 @@ func TestWhoHeldPasses(t *testing.T) {
 	b.clock.forward(30 * time.Second)
 	require.Equal(t, 401, b.try(second, address))
 	require.Equal(t, 429, b.try(second, address))
+	other.RevokedAt = time.Time{}
+	b.store.put(other)
+	require.Equal(t, 429, b.try(second, address), "its pass went with its failure")
+}
+
+// Who waits as long as told is heard, whatever the limit's fractions are.
+func TestRetryAfterIsExact(t *testing.T) {
+	for _, failures := range []int{1, 7, 13, 19, 23, 60, 997} {
+		b := newBraked(t, failures)
+		for n := 0; b.try("wrong", "192.0.2.1") != 429; n++ {
+			require.Less(t, n, failures)
+		}
+		for range 50 {
+			b.clock.forward(b.wait)
+			require.Equal(t, 401, b.try("wrong", "192.0.2.1"), failures)
+			for b.try("wrong", "192.0.2.1") != 429 {
+			}
+		}
+	}
 }
 
 func TestNeighbourhoods(t *testing.T) {

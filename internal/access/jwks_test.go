@@ -8,13 +8,16 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,7 +73,8 @@ func TestRotation(t *testing.T) {
 	a, c, _ := withJWKS(t, i.URL)
 	old, next := es256(t, p256(), "old", claims(nil)), es256(t, otherEC(), "new", claims(nil))
 	require.Equal(t, 200, check(t, a, old))
-	require.EqualValues(t, 1, i.asked.Load())
+	require.Equal(t, 401, check(t, a, forged(old, claims(map[string]any{"role": "admin"}))))
+	require.EqualValues(t, 1, i.asked.Load(), "a bad signature says nothing about the keys")
 
 	i.serve(jwks(t, jwk(t, &p256().PublicKey, "old", nil), jwk(t, &otherEC().PublicKey, "new", nil)))
 	require.Equal(t, 200, check(t, a, next))
@@ -221,13 +225,86 @@ func TestSlowEndpoint(t *testing.T) {
 	require.Equal(t, 200, check(t, a, good))
 	require.EqualValues(t, 1, i.asked.Load())
 
-	block = make(chan struct{})
-	i.block.Store(&block)
+	forever := make(chan struct{})
+	i.block.Store(&forever)
 	b, err := access.New(t.Context(), access.Options{JWT: access.JWTOptions{JWKS: i.URL}})
 	require.NoError(t, err)
+	closing := time.Now()
 	require.NoError(t, b.Close())
 	require.NoError(t, b.Close())
+	require.Less(t, time.Since(closing), 4*time.Second, "waited for the timeout")
 	require.Equal(t, 503, check(t, b, good))
+}
+
+// The reading that a call joins may have begun before its key was there.
+func TestJoinedTooLate(t *testing.T) {
+	i := newIssuer(t, jwks(t, jwk(t, &p256().PublicKey, "old", nil)))
+	a, c, _ := withJWKS(t, i.URL)
+	require.Equal(t, 200, check(t, a, es256(t, p256(), "old", claims(nil))))
+	block := make(chan struct{})
+	i.block.Store(&block)
+	var group sync.WaitGroup
+	group.Go(func() { check(t, a, es256(t, p256(), "never", claims(nil))) })
+	require.Eventually(t, func() bool { return i.asked.Load() == 2 }, time.Minute, time.Millisecond)
+	i.serve(jwks(t, jwk(t, &otherEC().PublicKey, "new", nil)))
+	c.forward(5 * time.Second)
+	var status int
+	group.Go(func() { status = check(t, a, es256(t, otherEC(), "new", claims(nil))) })
+	runtime.Gosched() // so that it mostly joins; it must hold either way
+	close(block)
+	group.Wait()
+	require.Equal(t, 200, status)
+}
+
+// stuck is an endpoint that answers no request before it is told to; later ones it
+// does.
+type stuck struct {
+	free atomic.Bool
+	text string
+}
+
+func (s *stuck) RoundTrip(r *http.Request) (*http.Response, error) {
+	if s.free.Load() {
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(s.text)), Request: r}, nil
+	}
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// A call waits for new keys no longer than five seconds, and a reading takes no longer.
+func TestFetchTimeout(t *testing.T) {
+	endpoint := &stuck{text: jwks(t, jwk(t, &p256().PublicKey, "a", nil))}
+	good := es256(t, p256(), "a", claims(nil))
+	synctest.Test(t, func(t *testing.T) {
+		c := &clock{}
+		a, err := access.New(t.Context(), access.Options{
+			JWT: access.JWTOptions{JWKS: "https://example.com/", Transport: endpoint}, Now: c.now,
+		})
+		require.NoError(t, err)
+		defer a.Close()
+		began := time.Now()
+		require.Equal(t, 503, check(t, a, good))
+		require.Equal(t, 5*time.Second, time.Since(began))
+		endpoint.free.Store(true)
+		time.Sleep(5 * time.Second) // a reading that this call began ends, too
+		synctest.Wait()
+		c.forward(5 * time.Second)
+		require.Equal(t, 200, check(t, a, good))
+		require.Equal(t, 10*time.Second, time.Since(began))
+	})
+}
+
+// The context of New ends with the start of a service, whose keys go on being read.
+func TestContextOfNew(t *testing.T) {
+	i := newIssuer(t, jwks(t, jwk(t, &p256().PublicKey, "a", nil)))
+	ctx, cancel := context.WithCancel(t.Context())
+	a, err := access.New(ctx, access.Options{JWT: access.JWTOptions{JWKS: i.URL}, Now: new(clock).now})
+	require.NoError(t, err)
+	defer a.Close()
+	require.Equal(t, 200, check(t, a, es256(t, p256(), "a", claims(nil))))
+	cancel()
+	i.serve(jwks(t, jwk(t, &otherEC().PublicKey, "b", nil)))
+	require.Equal(t, 200, check(t, a, es256(t, otherEC(), "b", claims(nil))))
 }
 
 // What a redirect leads to was not checked when the URL was.
@@ -288,6 +365,7 @@ func TestKeysOfASet(t *testing.T) {
 		{"a member of another type", rsaJWK(map[string]any{"x": 1}), rs, rsaKey(), "not a JWK"},
 		{"weak RSA", weak, rs, weakRSA(), "an RSA key of 1024 bits"},
 		{"symmetric", map[string]any{"kty": "oct", "kid": "k", "k": b64(string(secret))}, hs, secret, "a symmetric key in a public set"},
+		{"RSA with a symmetric part", rsaJWK(map[string]any{"k": b64(string(secret))}), rs, rsaKey(), "a symmetric key in a public set"},
 		{"symmetric with alg", map[string]any{"kty": "oct", "kid": "k", "alg": "HS256", "k": b64(string(secret))}, hs, secret, "a symmetric key"},
 		{"private RSA", jwk(t, rsaKey(), "k", nil), rs, rsaKey(), "a private key in a public set"},
 		{"private EC", jwk(t, otherEC(), "k", nil), es, otherEC(), "a private key in a public set"},

@@ -40,8 +40,8 @@ type Key struct {
 	Hint string `json:"hint,omitempty"`
 }
 
-// EveryOrganization, as that of a [Key], makes it one for all: the platform's own. No
-// organization can be called so.
+// EveryOrganization is the Organization of a [Key] for all of them: the platform's own.
+// No organization can be called so.
 const EveryOrganization = "*"
 
 // Keys finds the key whose secret has a hash, revoked ones too.

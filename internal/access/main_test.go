@@ -189,6 +189,7 @@ func (i *issuer) serve(text string) {
 }
 
 func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	status, text := i.status.Load(), *i.text.Load()
 	i.asked.Add(1)
 	if block := i.block.Load(); block != nil {
 		select {
@@ -196,8 +197,8 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 		}
 	}
-	w.WriteHeader(int(i.status.Load()))
-	_, _ = w.Write([]byte(*i.text.Load()))
+	w.WriteHeader(int(status))
+	_, _ = w.Write([]byte(text))
 }
 
 // claims of a token that holds, with members set or, by nil, taken out.

@@ -107,29 +107,45 @@ func (t *tokens) close() {
 	}
 }
 
-// verify checks a token. One of an unknown key is checked again when the keys were
-// read anew: by another call, whose reading may have begun too early, then by its own.
+// verify checks a token.
 func (t *tokens) verify(ctx context.Context, raw string) (*Principal, error) {
 	if strings.ContainsAny(raw, "\r\n") { // encoding/base64 passes over them
 		return nil, errors.New("a token with line breaks")
 	}
-	for try := 0; ; try++ {
-		var keys *snapshot
-		if t.keys != nil {
-			keys = t.keys.current.Load()
+	keys := t.current()
+	p, err := t.parse(raw, keys)
+	if !errors.Is(err, errUnknownKey) {
+		return p, err
+	}
+	return t.verifyAnew(ctx, raw, keys)
+}
+
+// verifyAnew checks a token of a key that is not among those seen, as soon as there
+// are newer ones: twice, as those that another call has read meanwhile may have been
+// asked for too early.
+func (t *tokens) verifyAnew(ctx context.Context, raw string, seen *snapshot) (*Principal, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	for range 2 {
+		if !t.keys.renew(ctx, seen) {
+			break
 		}
-		p, err := t.parse(raw, keys)
-		if t.keys == nil || !errors.Is(err, errUnknownKey) {
+		seen = t.current()
+		if p, err := t.parse(raw, seen); !errors.Is(err, errUnknownKey) {
 			return p, err
 		}
-		if try < 2 && t.keys.renew(ctx, keys) {
-			continue
-		}
-		if t.keys.current.Load() == nil {
-			return nil, errNoKeys
-		}
-		return nil, err
 	}
+	if t.current() == nil {
+		return nil, errNoKeys
+	}
+	return nil, errUnknownKey
+}
+
+func (t *tokens) current() *snapshot {
+	if t.keys == nil {
+		return nil
+	}
+	return t.keys.current.Load()
 }
 
 // parse checks a token with these keys. A token without a kid is checked with each

@@ -44,6 +44,8 @@ func TestClaims(t *testing.T) {
 		{"exp true", is("exp", true), nil},
 		{"nbf past", is("nbf", now-1), &access.Principal{ID: "user:ada", Organizations: acme}},
 		{"nbf within the leeway", is("nbf", now+10), &access.Principal{ID: "user:ada", Organizations: acme}},
+		{"negative nbf", is("nbf", -1), nil},
+		{"nbf that overflows", is("nbf", -math.MaxFloat64), nil},
 		{"not yet valid", is("nbf", now+11), nil},
 		{"nbf as text", is("nbf", "0"), nil},
 		{"iat within the leeway", is("iat", now+10), &access.Principal{ID: "user:ada", Organizations: acme}},

@@ -64,7 +64,7 @@ func (s *Stored) apply(change queue.Change) {
 	}
 	def, err := Parse(stored.Organization, stored.ID, stored.Definition)
 	if err == nil {
-		err = s.runner.Put(def)
+		err = s.runner.Restore(def)
 	}
 	if err == nil {
 		return

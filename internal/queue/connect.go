@@ -81,13 +81,21 @@ func (e *Engine) connectCluster(ctx context.Context) error {
 		return err
 	}
 	var last atomic.Value // why the last attempt failed
-	connected := make(chan struct{})
+	connected, denied := make(chan struct{}), make(chan struct{}, 1)
 	opts := append(e.connectionOptions(), access...)
 	opts = append(opts,
 		nats.Timeout(dialPatience),
 		nats.RetryOnFailedConnect(true),
 		nats.ConnectHandler(func(*nats.Conn) { close(connected) }),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { last.Store(err.Error()) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			last.Store(err.Error())
+			if errors.Is(err, nats.ErrAuthorization) {
+				select {
+				case denied <- struct{}{}:
+				default:
+				}
+			}
+		}),
 	)
 	e.conn, err = nats.Connect(strings.Join(urls, ","), opts...)
 	if err != nil {
@@ -96,13 +104,14 @@ func (e *Engine) connectCluster(ctx context.Context) error {
 	select {
 	case <-connected:
 		return nil
+	case <-denied: // time doesn't mend it
 	case <-ctx.Done():
 	}
 	why, ok := last.Load().(string)
 	if !ok {
 		why = "no answer"
 	}
-	return fmt.Errorf("queue: no NATS server of %s took the connection in time: %s", hosts(urls), strings.TrimPrefix(why, "nats: "))
+	return fmt.Errorf("queue: no NATS server of %s takes the connection: %s", hosts(urls), strings.TrimPrefix(why, "nats: "))
 }
 
 // awaitJetStream waits until the cluster has a leader for JetStream.

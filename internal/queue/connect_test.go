@@ -117,8 +117,8 @@ func TestURLRefused(t *testing.T) {
 		require.NotContains(t, message, "hunter2")
 	}
 	message := refused(t, queue.Options{URL: "nats://user:hunter2@127.0.0.1:1"})
-	require.Contains(t, message, "no NATS server of 127.0.0.1:1 took the connection in time")
-	require.Contains(t, message, "refused")
+	require.Contains(t, message, "no NATS server of 127.0.0.1:1 takes the connection")
+	require.Regexp(t, "refused|no servers available", message)
 	require.NotContains(t, message, "hunter2")
 
 	noStreams := serve(t, func(o *server.Options) { o.JetStream = false })
@@ -152,8 +152,9 @@ func TestPassword(t *testing.T) {
 	e := open(t, queue.Options{URL: at(url.UserPassword("ann", "hunter2")), Logger: logger})
 	require.NoError(t, e.Ready())
 
-	message := refused(t, queue.Options{URL: at(url.UserPassword("ann", "swordfish")), Logger: logger})
-	require.Contains(t, message, "Authorization")
+	_, err := queue.Open(t.Context(), queue.Options{URL: at(url.UserPassword("ann", "swordfish")), Logger: logger})
+	require.ErrorContains(t, err, "Authorization")
+	message := err.Error()
 	require.Contains(t, refused(t, queue.Options{URL: at(nil)}), "Authorization")
 
 	// Lost and found.
@@ -175,6 +176,7 @@ func TestWatchOutlivesTheConnection(t *testing.T) {
 	ka, kb := keys(t, a), keys(t, b)
 	for range 3 {
 		s.stop()
+		require.Eventually(t, func() bool { return a.Ready() != nil }, 20*time.Second, time.Millisecond)
 		require.Error(t, ka.Create(t.Context(), newKey(t, "acme")))
 		s.start(t)
 		require.Eventually(t, func() bool { return a.Ready() == nil }, 20*time.Second, 10*time.Millisecond)
@@ -244,20 +246,20 @@ func TestTLS(t *testing.T) {
 	good := queue.Options{URL: at, CA: ours.path("ca.pem"), Cert: ours.path("client.pem"), Key: ours.path("client.key")}
 	require.NoError(t, open(t, good).Ready())
 
-	for name, change := range map[string]func(*queue.Options){
+	for want, change := range map[string]func(*queue.Options){
 		"signed by unknown authority": func(o *queue.Options) { o.CA = theirs.path("ca.pem") },
-		"certificate":                 func(o *queue.Options) { o.Cert, o.Key = "", "" },
+		"certificate|tls error":       func(o *queue.Options) { o.Cert, o.Key = "", "" },
 		"needs both":                  func(o *queue.Options) { o.Key = "" },
 		"no such file":                func(o *queue.Options) { o.CA = ours.path("nowhere.pem") },
 		"connect":                     func(o *queue.Options) { o.CA = ours.path("ca.key") },
 	} {
 		opts := good
 		change(&opts)
-		require.Contains(t, refused(t, opts), name)
+		require.Regexp(t, want, refused(t, opts))
 	}
 	opts := good
 	opts.Cert, opts.Key = theirs.path("client.pem"), theirs.path("client.key")
-	require.Contains(t, refused(t, opts), "certificate")
+	require.Regexp(t, "certificate|tls error", refused(t, opts))
 }
 
 func TestCredentials(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -279,7 +280,7 @@ func (d *Definitions) write(ctx context.Context, attempt func(context.Context) (
 	defer cancel()
 	for {
 		s, revision, err := attempt(ctx)
-		if errors.Is(err, errConflict) && ctx.Err() == nil {
+		if errors.Is(err, errConflict) && pause(ctx, rand.N(conflictPause)) {
 			continue
 		}
 		if err != nil {

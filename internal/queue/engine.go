@@ -33,6 +33,9 @@ const (
 	maxStore  = 1 << 40
 	// startPatience bounds how long the server may take to be ready or reachable.
 	startPatience = 10 * time.Second
+	// lockPatience is how long a service waits for the folder: a command that manages keys
+	// may have it for a moment.
+	lockPatience = time.Second
 	// readyPatience bounds how long [Engine.Ready] asks.
 	readyPatience = time.Second
 )
@@ -80,6 +83,7 @@ type Engine struct {
 	scratch  string         // temporary folder to remove
 	conn     *nats.Conn
 	js       jetstream.JetStream
+	copies   int // of a stream
 
 	// ctx ends with the engine; what runs in it is counted in running.
 	ctx     context.Context
@@ -131,6 +135,9 @@ func (e *Engine) open(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("queue: %w", err)
 	}
+	if e.copies = e.opts.Replicas; e.copies == 0 {
+		e.copies = e.defaultReplicas()
+	}
 	if e.opts.URL == "" {
 		return nil
 	}
@@ -153,6 +160,7 @@ func (e *Engine) openDir(ctx context.Context) error {
 	if err := os.MkdirAll(e.opts.Dir, 0o700); err != nil {
 		return fmt.Errorf("queue: the data folder: %w", err)
 	}
+	patience := time.Now().Add(lockPatience)
 	for {
 		unlock, err := lock(filepath.Join(e.opts.Dir, "lock"))
 		if err == nil {
@@ -162,15 +170,18 @@ func (e *Engine) openDir(ctx context.Context) error {
 		if !errors.Is(err, errLocked) {
 			return fmt.Errorf("queue: the data folder: %w", err)
 		}
-		if !e.opts.Join {
+		if e.opts.Join {
+			// The other process may be starting or stopping just now.
+			if e.conn, err = joinSocket(e.opts.Dir, e.connectionOptions()); err == nil {
+				return nil
+			}
+			if !pause(ctx, provisionPause) {
+				return fmt.Errorf("queue: another toolrun has %s, but doesn't answer on its socket: %w", e.opts.Dir, err)
+			}
+			continue
+		}
+		if time.Now().After(patience) || !pause(ctx, provisionPause) {
 			return fmt.Errorf("queue: %s is in use by another toolrun: stop that one, or give this one a folder of its own with --data", e.opts.Dir)
-		}
-		// The other process may be starting or stopping just now.
-		if e.conn, err = joinSocket(e.opts.Dir, e.connectionOptions()); err == nil {
-			return nil
-		}
-		if !pause(ctx, provisionPause) {
-			return fmt.Errorf("queue: another toolrun has %s, but doesn't answer on its socket: %w", e.opts.Dir, err)
 		}
 	}
 }
@@ -221,11 +232,11 @@ func (e *Engine) storage() jetstream.StorageType {
 }
 
 // replicas is how many copies are kept of a stream.
-func (e *Engine) replicas() int {
-	switch {
-	case e.opts.Replicas != 0:
-		return e.opts.Replicas
-	case e.opts.URL != "" && e.conn.ConnectedClusterName() != "":
+func (e *Engine) replicas() int { return e.copies }
+
+// defaultReplicas asks the server that this is connected to.
+func (e *Engine) defaultReplicas() int {
+	if e.opts.URL != "" && e.conn.ConnectedClusterName() != "" {
 		return 3
 	}
 	return 1

@@ -98,6 +98,22 @@ func TestJoinWaits(t *testing.T) {
 	require.ErrorContains(t, err, "doesn't answer on its socket")
 }
 
+// A service that starts while a command has the folder waits for it.
+func TestFolderInUseForAMoment(t *testing.T) {
+	dir := t.TempDir()
+	command := open(t, queue.Options{Dir: dir, Join: true})
+	opened := make(chan error)
+	go func() {
+		e, err := queue.Open(t.Context(), queue.Options{Dir: dir})
+		if err == nil {
+			err = e.Close()
+		}
+		opened <- err
+	}()
+	require.NoError(t, command.Close())
+	require.NoError(t, <-opened)
+}
+
 // A folder whose path is too long for a socket does for everything else.
 func TestLongPath(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("d", 120))

@@ -3,7 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -34,22 +34,36 @@ type Event struct {
 	Delta     string
 }
 
-// wireEvent is an event on its way. Ended and State only say that there is something
-// to read.
+// wireEvent is a log line or a delta on its way. A new state travels as its record.
 type wireEvent struct {
-	State State             `json:"state,omitempty"`
 	Log   *errclass.LogLine `json:"log,omitempty"`
 	Delta *string           `json:"delta,omitempty"`
 }
+
+const (
+	revisionHeader = "Toolrun-Revision"
+	// maxToldOutcome is how many bytes of an outcome are sent along with the news of it.
+	// Whoever wants a larger one reads it.
+	maxToldOutcome = 32 << 10
+)
 
 // tell sends an event to who listens now. It may be lost.
 func (x *Executions) tell(organization, id string, e wireEvent) {
 	x.engine.conn.Publish(subjectOf("e", organization, id), encode(e))
 }
 
-// announce tells a record's state.
+// announce tells a record that has been saved.
 func (x *Executions) announce(r *record) {
-	x.tell(r.Organization, r.ID, wireEvent{State: r.State})
+	m, err := r.message()
+	if err != nil {
+		return
+	}
+	m.Subject = subjectOf("e", r.Organization, r.ID)
+	m.Header[revisionHeader] = []string{strconv.FormatUint(r.revision, 10)}
+	if len(m.Data) > maxToldOutcome {
+		m.Data = nil
+	}
+	x.engine.conn.PublishMsg(m)
 }
 
 // Wait returns the execution when it is done.
@@ -67,11 +81,11 @@ func (x *Executions) Follow(ctx context.Context, organization, id string, fn fun
 	if !validID(id) {
 		return ErrNotFound
 	}
-	sub, err := x.engine.conn.SubscribeSync(subjectOf("e", organization, id))
+	sub, err := x.engine.subscribe(subjectOf("e", organization, id))
 	if err != nil {
 		return err
 	}
-	defer sub.Unsubscribe()
+	defer sub.close()
 	f := &follower{x: x, organization: organization, id: id, sub: sub, fn: fn}
 	return f.follow(ctx)
 }
@@ -79,99 +93,124 @@ func (x *Executions) Follow(ctx context.Context, organization, id string, fn fun
 type follower struct {
 	x                *Executions
 	organization, id string
-	sub              *nats.Subscription
+	sub              *subscription
 	fn               func(Event) error
 	told             State // the last state that fn was told
 	attempts         int
+	revision         uint64
+	done             bool
 }
 
 func (f *follower) follow(ctx context.Context) error {
-	for i := 0; ; {
-		done, err := f.read(ctx)
-		if done || err != nil {
+	if err := f.read(ctx); err != nil {
+		return err
+	}
+	for i := 0; !f.done; i++ {
+		if err := f.listen(ctx, rereads[min(i, len(rereads)-1)]); err != nil {
 			return err
 		}
-		heard, err := f.listen(ctx, rereads[min(i, len(rereads)-1)])
-		if err != nil {
-			return err
+		if f.done {
+			return nil
 		}
-		if !heard {
-			i++
+		if err := f.read(ctx); err != nil && (ctx.Err() != nil || !passes(err)) {
+			return err
 		}
 	}
+	return nil
 }
 
 // read tells the record's state if it is a new one.
-func (f *follower) read(ctx context.Context) (done bool, err error) {
+func (f *follower) read(ctx context.Context) error {
 	r, err := f.x.find(ctx, f.organization, f.id)
 	if err != nil {
-		if ctx.Err() == nil && f.told != "" && passes(err) {
-			return false, nil
-		}
-		return false, err
+		return err
 	}
-	if r.State == Done {
-		if err := f.rest(); err != nil {
-			return false, err
-		}
-		return true, f.fn(Event{Kind: OutcomeEvent, Execution: r.execution()})
-	}
-	if r.State == f.told && r.Attempts == f.attempts {
-		return false, nil
-	}
-	f.told, f.attempts = r.State, r.Attempts
-	return false, f.fn(Event{Kind: StateEvent, Execution: r.execution()})
+	return f.see(r)
 }
 
-// rest hands on what has arrived already, before the outcome.
-func (f *follower) rest() error {
-	for {
-		m, err := f.sub.NextMsg(0)
-		if err != nil {
-			return nil
+func (f *follower) see(r *record) error {
+	if f.done || r.revision < f.revision { // a replica that is behind, or an old message
+		return nil
+	}
+	f.revision = r.revision
+	if r.State == Done {
+		if err := f.rest(); err != nil {
+			return err
 		}
-		if _, err := f.take(m); err != nil {
+		f.done = true
+		return f.fn(Event{Kind: OutcomeEvent, Execution: r.execution()})
+	}
+	if r.State == f.told && r.Attempts == f.attempts {
+		return nil
+	}
+	f.told, f.attempts = r.State, r.Attempts
+	return f.fn(Event{Kind: StateEvent, Execution: r.execution()})
+}
+
+// rest hands on the logs and deltas that have arrived already, before the outcome.
+func (f *follower) rest() error {
+	for m := f.sub.arrived(); m != nil; m = f.sub.arrived() {
+		if m.Header.Get(recordHeader) != "" {
+			continue
+		}
+		if err := f.takeText(m); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// listen hands on logs and deltas until there is a state to read, or the time is over.
-func (f *follower) listen(ctx context.Context, patience time.Duration) (heard bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errReread)
-	defer cancel()
-	for {
-		m, err := f.sub.NextMsgWithContext(ctx)
-		if err != nil {
-			if errors.Is(context.Cause(ctx), errReread) || errors.Is(err, nats.ErrSlowConsumer) {
-				return false, nil
-			}
-			if ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			return false, err
+// listen hands on what comes until the outcome, or until there is something to read.
+func (f *follower) listen(ctx context.Context, patience time.Duration) error {
+	for end := time.Now().Add(patience); !f.done; {
+		m, err := f.sub.next(ctx, time.Until(end))
+		if m == nil || err != nil {
+			return err
 		}
-		state, err := f.take(m)
-		if state || err != nil {
-			return state, err
+		if m.Header.Get(recordHeader) == "" {
+			if err := f.takeText(m); err != nil {
+				return err
+			}
+			continue
+		}
+		r, err := toldRecord(m)
+		if err != nil {
+			f.x.faults.Add(1)
+			continue
+		}
+		if r.State == Done && r.outcome == nil { // too large to be told
+			return nil
+		}
+		if err := f.see(r); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-var errReread = errors.New("queue: time to look again")
+func toldRecord(m *nats.Msg) (*record, error) {
+	revision, err := strconv.ParseUint(m.Header.Get(revisionHeader), 10, 64)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.Data) == 0 {
+		m.Data = nil
+	}
+	return readRecord(m.Header, m.Data, revision)
+}
 
-// take hands on one message, or says that it tells of a state.
-func (f *follower) take(m *nats.Msg) (state bool, err error) {
+// takeText hands on a log line or a delta.
+func (f *follower) takeText(m *nats.Msg) error {
 	var e wireEvent
 	if json.Unmarshal(m.Data, &e) != nil {
 		f.x.faults.Add(1)
-		return false, nil
+		return nil
 	}
 	switch {
 	case e.Log != nil:
-		return false, f.fn(Event{Kind: LogEvent, Log: *e.Log})
+		return f.fn(Event{Kind: LogEvent, Log: *e.Log})
 	case e.Delta != nil:
-		return false, f.fn(Event{Kind: DeltaEvent, Delta: *e.Delta})
+		return f.fn(Event{Kind: DeltaEvent, Delta: *e.Delta})
 	}
-	return true, nil
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -115,7 +116,7 @@ func (k *Keys) Revoke(ctx context.Context, organization, id string) (access.Key,
 	defer cancel()
 	for {
 		key, revision, err := k.revoke(ctx, keyID{organization, id})
-		if errors.Is(err, errConflict) && ctx.Err() == nil {
+		if errors.Is(err, errConflict) && pause(ctx, rand.N(conflictPause)) {
 			continue // somebody else wrote it: look again
 		}
 		if err != nil {

@@ -68,6 +68,9 @@ type write struct {
 // errConflict says that a key was at another revision.
 var errConflict = errors.New("queue: others write the same all the time")
 
+// conflictPause spreads those who write the same.
+const conflictPause = 5 * time.Millisecond
+
 // commit does all writes in their order, or none: then the error is errConflict if a
 // key was at another revision. It returns the revision of the last write; each one before it is
 // one less.
@@ -82,7 +85,7 @@ func (l *ledger) commit(ctx context.Context, writes ...write) (uint64, error) {
 			return revision, nil
 		case isCode(err, codeWrongRevision, codeWrongRevisionConstant):
 			return 0, errConflict
-		case !isCode(err, codeRevisionBusy, codeBatchIncomplete, codeBatchesInFlight) || !pause(ctx, 5*time.Millisecond):
+		case !isCode(err, codeRevisionBusy, codeBatchIncomplete, codeBatchesInFlight) || !pause(ctx, conflictPause):
 			return 0, fmt.Errorf("queue: can't write: %w", err)
 		}
 	}
@@ -91,25 +94,33 @@ func (l *ledger) commit(ctx context.Context, writes ...write) (uint64, error) {
 func (l *ledger) tryCommit(ctx context.Context, writes []write) (uint64, error) {
 	batch := uuid.NewString()
 	for i, w := range writes {
-		msg := nats.NewMsg(l.prefix + w.key)
-		msg.Data = w.value
-		msg.Header.Set("Nats-Batch-Id", batch)
-		msg.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
-		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(w.revision, 10))
-		if w.value == nil {
-			msg.Header.Set("KV-Operation", "PURGE")
-			msg.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
-		}
-		if i < len(writes)-1 {
-			if err := l.engine.conn.PublishMsg(msg); err != nil {
-				return 0, err
+		msg := l.message(w)
+		if len(writes) > 1 { // a single write is whole by itself, and many times as fast
+			msg.Header.Set("Nats-Batch-Id", batch)
+			msg.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
+			if i == len(writes)-1 {
+				msg.Header.Set("Nats-Batch-Commit", "1")
 			}
-			continue
 		}
-		msg.Header.Set("Nats-Batch-Commit", "1")
-		return l.engine.publish(ctx, msg)
+		if i == len(writes)-1 {
+			return l.engine.publish(ctx, msg)
+		}
+		if err := l.engine.conn.PublishMsg(msg); err != nil {
+			return 0, err
+		}
 	}
 	return 0, errors.New("nothing to write")
+}
+
+func (l *ledger) message(w write) *nats.Msg {
+	msg := nats.NewMsg(l.prefix + w.key)
+	msg.Data = w.value
+	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(w.revision, 10))
+	if w.value == nil {
+		msg.Header.Set("KV-Operation", "PURGE")
+		msg.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	}
+	return msg
 }
 
 // publish sends a message to a stream and returns its sequence there. Unlike that of the

@@ -8,10 +8,7 @@ import (
 
 // All or nothing, whichever write can't be.
 func TestCommit(t *testing.T) {
-	e, err := Open(t.Context(), Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, e.Close()) })
-	l, err := e.ledger(t.Context(), "ledger", 5)
+	l, err := openMemory(t).ledger(t.Context(), "ledger", 5)
 	require.NoError(t, err)
 	holds := func(key, want string) (revision uint64) {
 		value, revision, err := l.get(t.Context(), key)

@@ -38,7 +38,7 @@ type Filter struct {
 	Limit        int // 50 by default, at most 500
 }
 
-// Success, as [Filter.Class], picks executions that are done and didn't fail.
+// Success is a [Filter.Class]: it picks executions that are done and didn't fail.
 const Success errclass.Class = "success"
 
 // List returns executions, those that changed last first, without outcomes. next is the

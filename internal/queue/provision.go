@@ -106,9 +106,13 @@ func (e *Engine) provision(ctx context.Context, name string, replicas *int, atte
 		case !passes(err):
 			return fmt.Errorf("queue: can't set up %s: %w", name, err)
 		}
-		if !pause(ctx, provisionPause) {
-			return fmt.Errorf("queue: can't set up %s: %w", name, err)
+		if pause(ctx, provisionPause) {
+			continue
 		}
+		if isCode(err, codeNoPeers) {
+			return fmt.Errorf("queue: can't set up %s with %d copies: are there as many servers in the cluster? %w", name, *replicas, err)
+		}
+		return fmt.Errorf("queue: can't set up %s: %w", name, err)
 	}
 }
 

@@ -96,29 +96,28 @@ type remoteCall struct {
 }
 
 func (c *remoteCall) run(ctx context.Context, data []byte) (*Outcome, error) {
-	sub, err := c.engine.conn.SubscribeSync(c.inbox)
+	sub, err := c.engine.subscribe(c.inbox)
 	if err != nil {
 		return nil, err
 	}
-	defer sub.Unsubscribe()
+	defer sub.close()
 	if err := c.engine.conn.PublishMsg(&nats.Msg{Subject: remoteSubject, Reply: c.inbox, Data: data}); err != nil {
 		return nil, err
 	}
-	patience, left := remoteSilence, false
+	left, end := false, time.Time{} // whoever waited is gone; how long the worker's last word is waited for
 	for {
-		m, err := c.next(ctx, sub, patience, left)
+		listening, patience := ctx, remoteSilence
+		if left {
+			listening, patience = context.WithoutCancel(ctx), time.Until(end)
+		}
+		m, err := sub.next(listening, patience) // time that the caller takes doesn't count
 		switch {
-		case err == nil:
-			if left && c.worker == "" && m.Header.Get(kindHeader) == kindTaken {
-				c.worker = string(m.Data)
-				c.cancel()
-			}
-			o, done, err := c.take(ctx, m, left)
-			if done {
+		case m != nil:
+			if o, done, err := c.take(ctx, m, left); done {
 				return o, err
 			}
-		case !left && ctx.Err() != nil:
-			left = true
+		case err != nil:
+			left, end = true, time.Now().Add(remoteSilence)
 			c.cancel()
 		case left:
 			return c.failed(errclass.New(errclass.Cancelled, errclass.CallerCancelled, "")), nil
@@ -126,16 +125,6 @@ func (c *remoteCall) run(ctx context.Context, data []byte) (*Outcome, error) {
 			return c.failed(errclass.New(errclass.InternalError, errclass.WorkerLost, "the worker that ran it is lost")), nil
 		}
 	}
-}
-
-// next waits for the worker's next word. Time that the caller takes doesn't count.
-func (c *remoteCall) next(ctx context.Context, sub *nats.Subscription, patience time.Duration, left bool) (*nats.Msg, error) {
-	if left { // whoever waited is gone, but the worker's last word is
-		ctx = context.WithoutCancel(ctx)
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	return sub.NextMsgWithContext(ctx)
 }
 
 // cancel tells the worker that nobody waits.
@@ -158,6 +147,9 @@ func (c *remoteCall) take(ctx context.Context, m *nats.Msg, left bool) (o *Outco
 	switch m.Header.Get(kindHeader) {
 	case kindTaken:
 		c.worker = string(m.Data)
+		if left {
+			c.cancel()
+		}
 	case kindStarted:
 		if c.req.Started != nil && !left {
 			c.req.Started(ctx, c.req.ExecutionID)

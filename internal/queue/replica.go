@@ -11,7 +11,7 @@ import (
 )
 
 // writePatience bounds a write to a bucket for callers without a deadline.
-const writePatience = 10 * time.Second
+const writePatience = 5 * time.Second
 
 // Errors of the stores.
 var (
@@ -22,7 +22,7 @@ var (
 
 // replicaCheck is how often a copy asks whether it is still told everything. A watch
 // that lost its server finds out by itself, but takes its time.
-const replicaCheck = 2 * time.Second
+const replicaCheck = time.Second
 
 // replica keeps a copy of a bucket up to date, from a watch: apply sees each change
 // in the order of the bucket.
@@ -93,6 +93,8 @@ func (r *replica) watch(ctx context.Context, complete func()) error {
 	defer func() { _ = watcher.Stop() }()
 	check := time.NewTicker(replicaCheck)
 	defer check.Stop()
+	var before, last uint64 // the bucket's revision at the last two checks
+	told := false           // something since the last one
 	for {
 		select {
 		case <-ctx.Done():
@@ -100,6 +102,7 @@ func (r *replica) watch(ctx context.Context, complete func()) error {
 		case <-r.renew:
 			return nil
 		case entry, ok := <-watcher.Updates():
+			told = true
 			switch {
 			case !ok:
 				return errors.New("the watch ended")
@@ -110,27 +113,28 @@ func (r *replica) watch(ctx context.Context, complete func()) error {
 				r.advance(entry.Revision())
 			}
 		case <-check.C:
-			if len(watcher.Updates()) == 0 && r.missed(ctx) {
-				return nil
+			before, last = last, r.last(ctx)
+			if !told && r.at() < before {
+				return nil // it was written a whole interval ago
 			}
+			told = false
 		}
 	}
 }
 
-// missed tells whether the bucket has been elsewhere for a while.
-func (r *replica) missed(ctx context.Context) bool {
+// last asks for the revision of the bucket; zero when there is no answer.
+func (r *replica) last(ctx context.Context) uint64 {
 	ctx, cancel := context.WithTimeout(ctx, readyPatience)
 	defer cancel()
 	info, err := r.ledger.stream.Info(ctx)
 	if err != nil {
-		return false // nothing could be watched either
+		return 0 // nothing could be watched either
 	}
-	last, at := info.State.LastSeq, r.at()
-	if last < at {
+	if info.State.LastSeq < r.at() {
 		r.engine.log.Warn("a bucket went back in time: it is read again", "bucket", r.ledger.kv.Bucket())
 		r.advance(0)
 	}
-	return last < at || last > at && info.TimeStamp.Sub(info.State.LastTime) > replicaCheck/2
+	return info.State.LastSeq
 }
 
 func (r *replica) at() uint64 {

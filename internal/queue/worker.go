@@ -148,7 +148,7 @@ func (w *worker) work(ctx context.Context) (err error) {
 		Durable: workersConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: w.x.opts.Lease, MaxAckPending: -1,
 	})
 	if err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	ears, err := w.listen()
 	if err != nil {
@@ -163,7 +163,7 @@ func (w *worker) work(ctx context.Context) (err error) {
 			ears.close()
 			close(stopped)
 			loops.Wait()
-			return err
+			return unlessEnded(ctx, err)
 		}
 		loops.Go(func() { hooks.work(ctx) })
 	}
@@ -174,6 +174,14 @@ func (w *worker) work(ctx context.Context) (err error) {
 	loops.Wait()
 	ears.close()
 	return nil
+}
+
+// unlessEnded drops the error of a start that was called off.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // consumer makes a consumer, or brings it to this configuration.

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -35,16 +37,58 @@ func (s *Server) needs(role access.Role, next http.HandlerFunc) http.HandlerFunc
 		if err == nil && !c.role.Allows(role) {
 			err = errclass.NewAPIError(errclass.CodeForbidden, "Insufficient permissions: requires %s role", role)
 		}
+		if err == nil && role == access.Admin && c.organization == "" { // definitions and keys are always somebody's
+			err = errclass.NewAPIError(errclass.CodeBadRequest, "This belongs to an organization: name one with the header %s, or in the path", organizationHeader)
+		}
 		if err == nil {
 			c.rates = &rateReport{header: w.Header()}
 			err = s.spend(r.Context(), c)
+		}
+		if err == nil {
+			err = s.crowd.enter(c.organization)
 		}
 		if err != nil {
 			s.reject(w, err)
 			return
 		}
+		defer s.crowd.leave(c.organization)
 		ctx := context.WithValue(r.Context(), callKey{}, c)
 		next(w, r.WithContext(context.WithValue(ctx, rateReportKey{}, c.rates)))
+	}
+}
+
+// crowd counts the requests in flight of each organization, none of which may take all
+// connections: its followers and those that wait long could.
+type crowd struct {
+	most int
+
+	mu    sync.Mutex
+	there map[string]int
+}
+
+func (c *crowd) enter(organization string) error {
+	if organization == "" {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.there[organization] >= c.most {
+		e := errclass.NewAPIError(errclass.CodeUnavailable, "The organization has %d requests in flight, as many as it may. Retry after 1 second.", c.most)
+		e.RetryAfter = time.Second
+		return e
+	}
+	c.there[organization]++
+	return nil
+}
+
+func (c *crowd) leave(organization string) {
+	if organization == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.there[organization]--; c.there[organization] == 0 {
+		delete(c.there, organization)
 	}
 }
 
@@ -128,7 +172,7 @@ func organizationFor(r *http.Request, caller *access.Principal) (string, error) 
 const maxOrganization = 128
 
 func validOrganization(name string) bool {
-	return name != "" && len(name) <= maxOrganization && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
+	return name != "" && name != access.EveryOrganization && len(name) <= maxOrganization && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
 // organizationOf is the organization that the path names; none where its route

@@ -179,7 +179,7 @@ func readDetails(r *http.Request, known ...string) (details bool, err error) {
 // readBody returns the whole body. An empty one needs no media type.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	typed := len(r.Header["Content-Type"]) > 0
-	if typed && !isJSON(r.Header["Content-Type"]) {
+	if typed && !isJSON(r) {
 		return nil, errclass.NewAPIError(errclass.CodeUnsupportedMediaType,
 			"Unsupported media type: send the body as application/json in UTF-8")
 	}
@@ -226,13 +226,16 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// isJSON reports whether Content-Type stands once and names JSON in UTF-8.
-func isJSON(values []string) bool {
+// isJSON reports whether Content-Type stands once and names JSON in UTF-8, which a
+// PATCH may also call a merge patch (RFC 7396, section 4).
+func isJSON(r *http.Request) bool {
+	values := r.Header["Content-Type"]
 	if len(values) != 1 {
 		return false
 	}
 	media, parameters, err := mime.ParseMediaType(values[0])
-	if err != nil || media != "application/json" {
+	patch := r.Method == http.MethodPatch && media == "application/merge-patch+json"
+	if err != nil || media != "application/json" && !patch {
 		return false
 	}
 	charset, named := parameters["charset"]
@@ -276,7 +279,7 @@ func (s *Server) readParameters(e *executionRequest) error {
 	if err := strictjson.Unmarshal(e.body, &document); err != nil {
 		return errclass.NewAPIError(errclass.CodeBadRequest, "Malformed request body: %v", err)
 	}
-	if !bytes.HasPrefix(bytes.TrimLeft(e.body, " \t\r\n"), []byte("{")) {
+	if !isObject(e.body) {
 		return errclass.NewAPIError(errclass.CodeBadRequest, `Malformed request body: must be an object like {"parameters":{}}`)
 	}
 	e.Parameters = json.RawMessage(document.Parameters)
@@ -285,6 +288,11 @@ func (s *Server) readParameters(e *executionRequest) error {
 	}
 	e.webhook = document.Webhook.URL
 	return s.checkWebhook(e)
+}
+
+// isObject tells objects from null, which a decoder takes for an empty one.
+func isObject(document []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(document, " \t\r\n"), []byte("{"))
 }
 
 // checkWebhook refuses a webhook that can't be sent. Whether the egress policy lets it

@@ -341,6 +341,9 @@ func (s *Server) listExecutions(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, err)
 		return
 	}
+	if list == nil {
+		list = []queue.Execution{} // [], not null
+	}
 	s.succeedPage(w, r, list, next)
 }
 

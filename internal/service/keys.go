@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -56,6 +57,14 @@ func (s *Server) createKey(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := strictjson.Unmarshal(body, &wanted); err != nil {
 		s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, "Malformed request body: %v", err))
+		return
+	}
+	if !isObject(body) {
+		s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, `Malformed request body: must be an object like {"name":"deployment","role":"member"}`))
+		return
+	}
+	if all, err := s.opts.Keys.List(r.Context(), c.organization); err != nil || len(all) >= maxKeys {
+		s.refuse(w, cmp.Or(err, error(errclass.NewAPIError(errclass.CodeConflict, "The organization has had %d keys, as many as it may; the service's operator can make more", maxKeys))))
 		return
 	}
 	key, secret, err := access.NewKey(access.Key{

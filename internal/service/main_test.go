@@ -80,6 +80,9 @@ func serve(t testing.TB, options runner.Options, settings service.Options) *stan
 	return s
 }
 
+// logger writes into the log of the test.
+func (s *standalone) logger() *slog.Logger { return slog.New(slog.NewTextHandler(s.log, nil)) }
+
 // shutDown begins the drain and returns what Serve did.
 func (s *standalone) shutDown(t testing.TB) error {
 	t.Helper()

@@ -29,7 +29,7 @@ func (s *Server) routes() (http.Handler, error) {
 	read(mux, "/healthz", s.health)
 	read(mux, "/readyz", s.ready)
 	if s.opts.Metrics != nil {
-		read(mux, "/metrics", s.needsOperator(s.opts.Metrics.ServeHTTP))
+		read(mux, "/metrics", s.needsOperator(s.metrics))
 	}
 	return mux, s.serveDescription(mux)
 }
@@ -119,6 +119,12 @@ func (s *Server) methodNotAllowed(mux chi.Routes) http.HandlerFunc {
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	s.succeed(w, map[string]string{"status": "ok"})
+}
+
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	s.opts.Metrics.ServeHTTP(w, r)
 }
 
 // maxBreakersShown bounds the list of GET /readyz?verbose.

@@ -157,6 +157,7 @@ type Server struct {
 	arriving    context.Context // ends when the drain begins: bodies on their way are given up
 	stopArrival context.CancelFunc
 	hurried     sync.Once
+	crowd       crowd
 	stopped     context.Context // ends when the drain is over: followers are sent away
 	stop        context.CancelFunc
 }
@@ -169,6 +170,7 @@ func New(opts Options) (*Server, error) {
 	s := &Server{
 		opts: opts, runner: opts.Runner, log: opts.Logger,
 		hurry: make(chan struct{}),
+		crowd: crowd{most: max(1, opts.Connections*3/4), there: make(map[string]int)},
 	}
 	s.arriving, s.stopArrival = context.WithCancel(context.Background())
 	s.stopped, s.stop = context.WithCancel(context.Background())

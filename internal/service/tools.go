@@ -25,6 +25,10 @@ const (
 	// defaultPage and maxPage bound how much a list answers with.
 	defaultPage = 100
 	maxPage     = 1000
+	// maxTools and maxKeys bound what one organization may store: every node has all of
+	// it in memory. Of keys, revoked ones count.
+	maxTools = 2000
+	maxKeys  = 2000
 )
 
 // listTools shows the definitions that the caller may use, by id.
@@ -128,6 +132,10 @@ func (s *Server) createTool(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, err)
 		return
 	}
+	if all, err := s.opts.Definitions.List(r.Context(), c.organization); err != nil || len(all) >= maxTools {
+		s.refuse(w, cmp.Or(err, error(errclass.NewAPIError(errclass.CodeConflict, "The organization has %d tools, as many as it may: delete one", maxTools))))
+		return
+	}
 	for _, name := range []string{toolID(def), def.Name} {
 		if _, err := s.runner.Tool("", name); err == nil {
 			s.refuse(w, errclass.NewAPIError(errclass.CodeConflict, "Tool with name '%s' already exists: a file of the service defines it", name))
@@ -226,7 +234,7 @@ func (s *Server) patchTool(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for attempt := 1; ; attempt++ {
-		written, err := s.patch(r, def, stored, body)
+		written, err := s.patch(r, stored, body)
 		if errors.Is(err, queue.ErrStale) && r.Header.Get("If-Match") == "" && attempt < patchAttempts {
 			if def, stored, err = s.writable(r); err == nil {
 				continue
@@ -247,12 +255,13 @@ func (s *Server) patchTool(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) patch(r *http.Request, def *runner.Definition, stored queue.Stored, body []byte) (queue.Stored, error) {
+func (s *Server) patch(r *http.Request, stored queue.Stored, body []byte) (queue.Stored, error) {
 	merged, err := mergePatch(stored.Definition, body)
 	if err != nil {
 		return stored, err
 	}
-	if def, err = s.readDefinition(callOf(r), stored.ID, merged); err != nil {
+	def, err := s.readDefinition(callOf(r), stored.ID, merged)
+	if err != nil {
 		return stored, err
 	}
 	if _, err := s.runner.Tool("", def.Name); err == nil && def.Name != stored.ID {

@@ -1,0 +1,151 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/require"
+
+	"github.com/almyty-inc/toolrun/errclass"
+	"github.com/almyty-inc/toolrun/internal/queue"
+	"github.com/almyty-inc/toolrun/runner"
+)
+
+func TestRemoteWithoutWorker(t *testing.T) {
+	e := open(t, queue.Options{})
+	began := time.Now()
+	_, err := e.ExecuteRemote(t.Context(), runner.Request{Tool: "echo"}, false, nil)
+	require.ErrorIs(t, err, queue.ErrNoWorker)
+	require.Less(t, time.Since(began), 5*time.Second)
+}
+
+// A front and a worker in another process.
+func TestRemote(t *testing.T) {
+	url := natsServer(t, server.Options{MaxPayload: 256 << 10})
+	front := open(t, queue.Options{URL: url, Replicas: 1})
+	p := startWorker(t, workerSettings{URL: url, Lease: shortLease})
+	settled := func() bool {
+		_, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo"}, false, nil)
+		return !errors.Is(err, queue.ErrNoWorker)
+	}
+	becomes(t, "the worker listens", settled)
+
+	t.Run("outcome", func(t *testing.T) {
+		var words, deltas, logs []string
+		for i := range 2000 {
+			words = append(words, fmt.Sprint(i))
+		}
+		started := 0
+		o, err := front.ExecuteRemote(t.Context(), runner.Request{
+			Tool: "echo", Organization: "acme", ExecutionID: "e1", Parameters: parameters(t, plan{Words: words}),
+			Log:     func(line errclass.LogLine) { logs = append(logs, line.Message) },
+			Started: func(_ context.Context, id string) { started++; require.Equal(t, "e1", id) },
+		}, true, func(delta string) { deltas = append(deltas, delta) })
+		require.NoError(t, err)
+		require.Equal(t, words, deltas)
+		require.Equal(t, words, logs)
+		require.Equal(t, 1, started)
+		require.Equal(t, "e1", o.ExecutionID)
+		require.Contains(t, string(o.Document), `"result":"ok"`)
+		require.NotContains(t, string(o.Document), "details")
+		require.Contains(t, string(o.Details), `"executionId":"e1"`)
+	})
+	t.Run("failure", func(t *testing.T) {
+		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "fail"}, false, nil)
+		require.NoError(t, err)
+		require.Equal(t, []any{errclass.HTTPError, errclass.ServerError, true}, []any{o.Class, o.Reason, o.Retryable})
+	})
+	t.Run("refused", func(t *testing.T) {
+		_, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "unknown"}, false, nil)
+		api, ok := errors.AsType[*errclass.APIError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, []any{errclass.CodeNotFound, "Tool not found"}, []any{api.Code, api.Message})
+	})
+	t.Run("sizes", func(t *testing.T) {
+		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: parameters(t, plan{Size: 240 << 10})}, true, nil)
+		require.NoError(t, err)
+		require.Empty(t, o.Class)
+		o, err = front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: parameters(t, plan{Size: 256 << 10})}, true, nil)
+		require.NoError(t, err)
+		require.Equal(t, []any{errclass.SandboxError, errclass.OutputLimit}, []any{o.Class, o.Reason})
+		_, err = front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: make([]byte, 0)}, true, nil)
+		require.NoError(t, err)
+		large := parameters(t, plan{Words: []string{string(make([]byte, 256<<10))}})
+		_, err = front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: large}, true, nil)
+		api, ok := errors.AsType[*errclass.APIError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, errclass.CodePayloadTooLarge, api.Code)
+	})
+	t.Run("the caller leaves", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "runs")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		o, err := front.ExecuteRemote(ctx, runner.Request{
+			Tool: "hold", Parameters: parameters(t, plan{File: file}), Started: func(context.Context, string) { cancel() },
+		}, false, nil)
+		require.NoError(t, err)
+		require.Equal(t, []any{errclass.Cancelled, errclass.CallerCancelled}, []any{o.Class, o.Reason})
+		becomes(t, "the tool ends", func() bool { return noted(t, file, "end") == 1 })
+		o, err = front.ExecuteRemote(ctx, runner.Request{Tool: "hold"}, false, nil) // has left before it began
+		require.NoError(t, err)
+		require.Equal(t, errclass.Cancelled, o.Class)
+	})
+	t.Run("the front dies", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "runs")
+		other, err := queue.Open(t.Context(), queue.Options{URL: url, Replicas: 1})
+		require.NoError(t, err)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := other.ExecuteRemote(context.Background(), runner.Request{Tool: "hold", Parameters: parameters(t, plan{File: file})}, false, nil)
+			ended <- err
+		}()
+		becomes(t, "it runs", func() bool { return noted(t, file, "begin") == 1 })
+		require.NoError(t, other.Close())
+		becomes(t, "the tool ends", func() bool { return noted(t, file, "end") == 1 })
+		<-ended
+	})
+	t.Run("longer than the silence", func(t *testing.T) {
+		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: parameters(t, plan{Wait: 6 * time.Second})}, false, nil)
+		require.NoError(t, err)
+		require.Empty(t, o.Class)
+	})
+	t.Run("the worker dies", func(t *testing.T) { // the last one: there is no other
+		var killed time.Time
+		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "hold", Started: func(context.Context, string) {
+			killed = time.Now()
+			p.end()
+		}}, false, nil)
+		require.NoError(t, err)
+		require.Equal(t, []any{errclass.InternalError, errclass.WorkerLost}, []any{o.Class, o.Reason})
+		require.Less(t, time.Since(killed), 8*time.Second)
+		t.Log("noticed after", time.Since(killed))
+	})
+}
+
+// A worker that stops ends what fronts wait for, and says why.
+func TestRemoteDrain(t *testing.T) {
+	e := open(t, queue.Options{})
+	x := executions(t, e, queue.ExecutionsOptions{})
+	f := newTools()
+	stop := work(t, x, queue.WorkerOptions{Runner: f, Drain: -1})
+	outcomes := make(chan *queue.Outcome, 1)
+	go func() {
+		var o *queue.Outcome
+		err := queue.ErrNoWorker
+		for errors.Is(err, queue.ErrNoWorker) {
+			o, err = e.ExecuteRemote(context.Background(), runner.Request{Tool: "hold"}, false, nil)
+		}
+		outcomes <- o
+	}()
+	<-f.entered
+	stop()
+	o := <-outcomes
+	require.Equal(t, []any{errclass.Cancelled, errclass.Shutdown}, []any{o.Class, o.Reason})
+	_, err := e.ExecuteRemote(t.Context(), runner.Request{Tool: "echo"}, false, nil)
+	require.ErrorIs(t, err, queue.ErrNoWorker)
+}

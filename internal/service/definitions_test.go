@@ -1,0 +1,213 @@
+package service_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/almyty-inc/toolrun/internal/access"
+	"github.com/almyty-inc/toolrun/internal/service"
+	"github.com/almyty-inc/toolrun/runner"
+)
+
+const acmeTools = "/organizations/acme/tools"
+
+func TestDefinitionsComeChangeAndGo(t *testing.T) {
+	n := begin(t, plainTools(t), service.Options{})
+	admin, stranger := n.key(t, "acme", access.Admin), n.key(t, "other", access.Admin)
+
+	made := n.ask(t, admin, "POST", acmeTools, `{"name":"sum","type":"javascript","code":"return parameters.a + parameters.b"}`)
+	require.Equal(t, 201, made.StatusCode, made.body)
+	require.Equal(t, acmeTools+"/sum", made.Header.Get("Location"))
+	require.Equal(t, `{"success":true,"data":{"id":"sum","name":"sum","type":"javascript","status":"active","code":"return parameters.a + parameters.b"}}`, made.body)
+	first := made.Header.Get("ETag")
+	require.Regexp(t, `^"\d+"$`, first)
+	run := func() string {
+		return settled(n.ask(t, admin, "POST", "/tools/sum/execute", `{"parameters":{"a":2,"b":3}}`).body)
+	}
+	require.Equal(t, success("5"), run())
+	require.Equal(t, first, n.ask(t, admin, "GET", "/tools/sum", "").Header.Get("ETag"))
+	require.Equal(t, 404, n.ask(t, stranger, "GET", "/tools/sum", "").StatusCode)
+	require.Equal(t, 404, n.ask(t, stranger, "PATCH", "/tools/sum", "{}").StatusCode)
+	require.Equal(t, 404, n.ask(t, stranger, "DELETE", "/tools/sum", "").StatusCode)
+
+	changed := n.ask(t, admin, "PATCH", "/tools/sum", `{"code":"return parameters.a * parameters.b","description":"a product","metadata":{"by":"ada"}}`, "If-Match", first)
+	require.Equal(t, 200, changed.StatusCode, changed.body)
+	require.NotEqual(t, first, changed.Header.Get("ETag"))
+	require.Equal(t, success("6"), run())
+	stale := n.ask(t, admin, "PATCH", "/tools/sum", `{"code":"return 1"}`, "If-Match", first)
+	require.Equal(t, 409, stale.StatusCode)
+	require.Contains(t, stale.body, "The definition has changed since")
+	require.Equal(t, 409, n.ask(t, admin, "DELETE", "/tools/sum", "", "If-Match", first).StatusCode)
+	require.Equal(t, success("6"), run())
+	// null takes a member away (RFC 7396), and without If-Match the present version is meant.
+	cleared := n.ask(t, admin, "PATCH", "/tools/sum", `{"description":null,"metadata":{"for":"tests"}}`, "Content-Type", "application/merge-patch+json")
+	require.Equal(t, `{"success":true,"data":{"id":"sum","name":"sum","metadata":{"by":"ada","for":"tests"},"type":"javascript","status":"active","code":"return parameters.a * parameters.b"}}`, cleared.body)
+
+	versions := n.ask(t, admin, "GET", acmeTools+"/sum/versions", "")
+	require.Regexp(t, `"data":\[\{"version":3,.*\{"version":2,.*\{"version":1,"updatedAt":"[^"]+","updatedBy":"key:[^"]+"\}\]`, versions.body)
+	require.Contains(t, n.ask(t, admin, "GET", acmeTools+"/sum/versions/1", "").body, "return parameters.a + parameters.b")
+	require.Equal(t, 404, n.ask(t, admin, "GET", acmeTools+"/sum/versions/4", "").StatusCode)
+
+	renamed := n.ask(t, admin, "PATCH", "/tools/sum", `{"name":"product"}`)
+	require.Equal(t, 200, renamed.StatusCode, renamed.body)
+	require.Equal(t, success("6"), run(), "the id stays")
+	require.Equal(t, 200, n.ask(t, admin, "GET", "/tools/product", "").StatusCode)
+	require.Equal(t, 409, n.ask(t, admin, "POST", acmeTools, `{"name":"product","type":"javascript","code":"return 1"}`).StatusCode)
+
+	require.Equal(t, `{"success":true,"data":{"deleted":true,"id":"sum"}}`, n.ask(t, admin, "DELETE", "/tools/product", "").body)
+	for _, path := range []string{"/tools/sum", "/tools/product", acmeTools + "/sum/versions"} {
+		require.Equal(t, 404, n.ask(t, admin, "GET", path, "").StatusCode)
+	}
+	require.Equal(t, 404, n.ask(t, admin, "DELETE", "/tools/sum", "").StatusCode)
+	again := n.ask(t, admin, "POST", acmeTools, `{"name":"product","type":"javascript","code":"return 'again'"}`)
+	require.Equal(t, 201, again.StatusCode, again.body)
+	require.NotEqual(t, first, again.Header.Get("ETag"))
+}
+
+func TestStatusesOfDefinitions(t *testing.T) {
+	n := begin(t, plainTools(t), service.Options{})
+	admin := n.key(t, "acme", access.Admin)
+	require.Equal(t, 201, n.ask(t, admin, "POST", acmeTools, `{"name":"t","type":"javascript","code":"return 1","status":"draft"}`).StatusCode)
+	for status, want := range map[string]int{"active": 200, "inactive": 409, "deprecated": 200, "draft": 409, "error": 409} {
+		require.Equal(t, 200, n.ask(t, admin, "PATCH", "/tools/t", fmt.Sprintf(`{"status":%q}`, status)).StatusCode)
+		for _, query := range []string{"", "?mode=async"} {
+			a := n.ask(t, admin, "POST", "/tools/t/execute"+query, "{}")
+			if want == 200 && query != "" {
+				require.Equal(t, 202, a.StatusCode, a.body)
+				continue
+			}
+			require.Equal(t, want, a.StatusCode, a.body)
+		}
+	}
+}
+
+func TestDefinitionsThatAreRefused(t *testing.T) {
+	options := plainTools(t)
+	n := begin(t, options, service.Options{BodyBytes: 1 << 16})
+	admin := n.key(t, "acme", access.Admin)
+	valid := `{"name":"there","type":"javascript","code":"return 1","authConfig":null}`
+	valid = strings.Replace(valid, `,"authConfig":null`, "", 1)
+	require.Equal(t, 201, n.ask(t, admin, "POST", acmeTools, valid).StatusCode)
+	for _, c := range []struct {
+		name, body string
+		status     int
+		want       string
+	}{
+		{"not JSON", `nonsense`, 400, "Malformed request body"},
+		{"twice a member", `{"name":"x","name":"y"}`, 400, "duplicate name"},
+		{"no object", `[]`, 400, "must be an object, the definition"},
+		{"empty", ``, 400, "Malformed request body"},
+		{"an unknown member", `{"name":"x","type":"javascript","code":"return 1","coed":""}`, 422, `"field":"/coed"`},
+		{"no name", `{"type":"javascript","code":"return 1"}`, 422, `"field":"/name"`},
+		{"every fault at once", `{"name":"a b","type":"javascript","code":"return ((","parameters":{"type":"objekt"}}`, 422, `"field":"/name"`},
+		{"a syntax error, with its place", `{"name":"x","type":"javascript","code":"let a = 1\nreturn (("}`, 422, "code:2:"},
+		{"a schema", `{"name":"x","type":"javascript","code":"return 1","parameters":{"type":"objekt"}}`, 422, `"field":"/parameters/type"`},
+		{"an expression", `{"name":"x","type":"http","executionConfig":{"url":"https://a.example/{{parameters.}}"}}`, 422, `"field":"/executionConfig/url"`},
+		{"an unknown provider", `{"name":"x","type":"llm","executionConfig":{"providerId":"nope","promptTemplate":"hi"}}`, 422, "Provider not found"},
+		{"a file", `{"name":"x","type":"javascript","codeFile":"/etc/passwd"}`, 422, "send the source as code"},
+		{"what GET shows", `{"name":"x","type":"http","executionConfig":{"url":"https://a.example"},"authConfig":{"type":"bearer","config":{"token":"[redacted]"}}}`, 422, "in place of a secret"},
+		{"a name that is taken", valid, 409, "Tool with name 'there' already exists"},
+		{"an id that is taken", `{"id":"there","name":"other","type":"javascript","code":"return 1"}`, 409, "already exists"},
+		{"a name of a file's tool", `{"name":"echo","type":"javascript","code":"return 1"}`, 409, "a file of the service defines it"},
+		{"too large", `{"name":"x","type":"javascript","code":"` + strings.Repeat("/", 1<<16) + `"}`, 413, "exceeds 65536 bytes"},
+	} {
+		a := n.ask(t, admin, "POST", acmeTools, c.body, "Content-Type", "application/json")
+		require.Equal(t, c.status, a.StatusCode, "%s: %s", c.name, a.body)
+		require.Contains(t, a.body, c.want, c.name)
+	}
+	all := n.ask(t, admin, "POST", acmeTools, `{"name":"a b","type":"javascript","code":"return ((","parameters":{"type":"objekt"}}`)
+	for _, field := range []string{"/name", "/code", "/parameters/type"} {
+		require.Contains(t, all.body, fmt.Sprintf(`"field":%q`, field))
+	}
+	for body, want := range map[string]string{
+		`{"id":"other"}`:       "can't be changed",
+		`{"code":"return (("}`: "code:1:",
+		`{"name":"echo"}`:      "a file of the service defines it",
+		`[]`:                   "JSON Merge Patch",
+		`{"name":null}`:        `"field":"/name"`,
+	} {
+		a := n.ask(t, admin, "PATCH", "/tools/there", body)
+		require.Contains(t, a.body, want)
+		require.GreaterOrEqual(t, a.StatusCode, 400)
+	}
+	for _, method := range []string{"PATCH", "DELETE"} {
+		a := n.ask(t, admin, method, "/tools/echo", `{"code":"return 1"}`)
+		require.Equal(t, 409, a.StatusCode)
+		require.Contains(t, a.body, "is read-only here: a file of the service defines it")
+	}
+	require.Equal(t, settled(success("1")), settled(n.ask(t, admin, "POST", "/tools/there/execute", "{}").body))
+}
+
+// Secrets written into a definition don't come back, and stay when others change it.
+func TestSecretsOfDefinitionsStay(t *testing.T) {
+	n := begin(t, plainTools(t), service.Options{})
+	admin := n.key(t, "acme", access.Admin)
+	made := n.ask(t, admin, "POST", acmeTools, `{"name":"s","type":"http","executionConfig":{"url":"https://a.example"},"authConfig":{"type":"bearer","config":{"token":"t0k3n-of-acme"}}}`)
+	require.Equal(t, 201, made.StatusCode, made.body)
+	changed := n.ask(t, admin, "PATCH", "/tools/s", `{"description":"x"}`)
+	require.Equal(t, 200, changed.StatusCode, changed.body)
+	for _, path := range []string{"/tools/s", "/tools", "/tools/s/versions", "/tools/s/versions/1", "/tools/s/versions/2"} {
+		a := n.ask(t, admin, "GET", path, "")
+		require.Equal(t, 200, a.StatusCode)
+		require.NotContains(t, a.body, "t0k3n", path)
+	}
+	require.NotContains(t, made.body+changed.body+n.log.String(), "t0k3n")
+	def, err := n.runner.Tool("acme", "s")
+	require.NoError(t, err)
+	require.Contains(t, fmt.Sprint(def.AuthConfig.Config["token"]), "t0k3n-of-acme")
+}
+
+// Many who change the same definition lose nothing of each other's.
+func TestConcurrentPatches(t *testing.T) {
+	n := begin(t, runner.Options{}, service.Options{})
+	admin := n.key(t, "acme", access.Admin)
+	require.Equal(t, 201, n.ask(t, admin, "POST", acmeTools, `{"name":"t","type":"javascript","code":"return 1"}`).StatusCode)
+	var wg sync.WaitGroup
+	statuses := make([]int, 8)
+	for i := range statuses {
+		wg.Go(func() {
+			statuses[i] = n.ask(t, admin, "PATCH", "/tools/t", fmt.Sprintf(`{"metadata":{"m%d":true}}`, i)).StatusCode
+		})
+	}
+	wg.Wait()
+	var shown struct{ Data runner.Definition }
+	require.NoError(t, json.Unmarshal([]byte(n.ask(t, admin, "GET", "/tools/t", "").body), &shown))
+	for i, status := range statuses {
+		require.Contains(t, []int{200, 409}, status)
+		require.Equal(t, status == 200, strings.Contains(string(shown.Data.Metadata), fmt.Sprintf(`"m%d"`, i)))
+	}
+}
+
+func TestPagesOfTools(t *testing.T) {
+	n := begin(t, runner.Options{}, service.Options{})
+	admin := n.key(t, "acme", access.Admin)
+	for i := range 7 {
+		require.Equal(t, 201, n.ask(t, admin, "POST", acmeTools, fmt.Sprintf(`{"name":"t%d","type":"javascript","code":"return 1"}`, i)).StatusCode)
+	}
+	var seen []string
+	path := "/tools?limit=3"
+	for pages := 0; path != ""; pages++ {
+		require.Less(t, pages, 3)
+		a := n.ask(t, admin, "GET", path, "")
+		var page struct {
+			Data       []runner.Definition
+			NextCursor string
+		}
+		require.NoError(t, json.Unmarshal([]byte(a.body), &page))
+		for _, def := range page.Data {
+			seen = append(seen, def.ID)
+		}
+		link := a.Header.Get("Link")
+		require.Equal(t, page.NextCursor != "", link != "")
+		path, _, _ = strings.Cut(strings.TrimPrefix(link, "<"), ">")
+	}
+	require.Equal(t, []string{"t0", "t1", "t2", "t3", "t4", "t5", "t6"}, seen)
+	for _, query := range []string{"limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "page=2", "limit=1;"} {
+		require.Equal(t, 400, n.ask(t, admin, "GET", "/tools?"+query, "").StatusCode, query)
+	}
+}
