@@ -37,6 +37,9 @@ func (s *Server) needs(role access.Role, next http.HandlerFunc) http.HandlerFunc
 		if err == nil && !c.role.Allows(role) {
 			err = errclass.NewAPIError(errclass.CodeForbidden, "Insufficient permissions: requires %s role", role)
 		}
+		if err == nil && role == access.Admin && c.organization == "" { // definitions and keys are always somebody's
+			err = errclass.NewAPIError(errclass.CodeBadRequest, "This belongs to an organization: name one with the header %s, or in the path", organizationHeader)
+		}
 		if err == nil {
 			c.rates = &rateReport{header: w.Header()}
 			err = s.spend(r.Context(), c)

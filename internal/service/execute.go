@@ -279,7 +279,7 @@ func (s *Server) readParameters(e *executionRequest) error {
 	if err := strictjson.Unmarshal(e.body, &document); err != nil {
 		return errclass.NewAPIError(errclass.CodeBadRequest, "Malformed request body: %v", err)
 	}
-	if !bytes.HasPrefix(bytes.TrimLeft(e.body, " \t\r\n"), []byte("{")) {
+	if !isObject(e.body) {
 		return errclass.NewAPIError(errclass.CodeBadRequest, `Malformed request body: must be an object like {"parameters":{}}`)
 	}
 	e.Parameters = json.RawMessage(document.Parameters)
@@ -288,6 +288,11 @@ func (s *Server) readParameters(e *executionRequest) error {
 	}
 	e.webhook = document.Webhook.URL
 	return s.checkWebhook(e)
+}
+
+// isObject tells objects from null, which a decoder takes for an empty one.
+func isObject(document []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(document, " \t\r\n"), []byte("{"))
 }
 
 // checkWebhook refuses a webhook that can't be sent. Whether the egress policy lets it

@@ -39,6 +39,10 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) createKey(w http.ResponseWriter, r *http.Request) {
 	c := callOf(r)
+	if len(c.caller.Tools) > 0 {
+		s.refuse(w, errclass.NewAPIError(errclass.CodeForbidden, "A key that is limited to some tools can't make others"))
+		return
+	}
 	body, err := s.readBody(w, r)
 	if err != nil {
 		s.refuse(w, err)
@@ -55,8 +59,8 @@ func (s *Server) createKey(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, "Malformed request body: %v", err))
 		return
 	}
-	if len(c.caller.Tools) > 0 {
-		s.refuse(w, errclass.NewAPIError(errclass.CodeForbidden, "A key that is limited to some tools can't make others"))
+	if !isObject(body) {
+		s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, `Malformed request body: must be an object like {"name":"deployment","role":"member"}`))
 		return
 	}
 	if all, err := s.opts.Keys.List(r.Context(), c.organization); err != nil || len(all) >= maxKeys {

@@ -14,7 +14,7 @@ import (
 )
 
 // routes is the whole API.
-func (s *Server) routes() http.Handler {
+func (s *Server) routes() (http.Handler, error) {
 	mux := chi.NewRouter()
 	if s.opts.Middleware != nil {
 		mux.Use(s.opts.Middleware)
@@ -23,15 +23,15 @@ func (s *Server) routes() http.Handler {
 	mux.NotFound(s.notFound)
 	mux.MethodNotAllowed(s.methodNotAllowed(mux))
 
-	for _, prefix := range []string{"", "/organizations/{organization}"} {
+	for _, prefix := range []string{"", organizationPrefix} {
 		s.organizationRoutes(mux, prefix)
 	}
 	read(mux, "/healthz", s.health)
 	read(mux, "/readyz", s.ready)
 	if s.opts.Metrics != nil {
-		read(mux, "/metrics", s.needsOperator(s.opts.Metrics.ServeHTTP))
+		read(mux, "/metrics", s.needsOperator(s.metrics))
 	}
-	return mux
+	return mux, s.serveDescription(mux)
 }
 
 // organizationRoutes are those on behalf of an organization: of the one in the path, or
@@ -119,6 +119,12 @@ func (s *Server) methodNotAllowed(mux chi.Routes) http.HandlerFunc {
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	s.succeed(w, map[string]string{"status": "ok"})
+}
+
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	s.opts.Metrics.ServeHTTP(w, r)
 }
 
 // maxBreakersShown bounds the list of GET /readyz?verbose.
