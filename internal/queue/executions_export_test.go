@@ -28,13 +28,13 @@ func (x *Executions) SubmitUntil(ctx context.Context, s Submission, step string)
 // EnqueueCopy publishes the job once more, as after the time in which NATS knows copies.
 func (x *Executions) EnqueueCopy(ctx context.Context, s Submission) error {
 	j := &job{ID: s.ID, Organization: s.Organization, Tool: s.Tool, Type: s.Type, Parameters: s.Parameters, Created: now()}
-	_, err := x.engine.js.Publish(ctx, jobsSubjects+token(s.Organization), encode(j))
+	_, err := x.engine.js.Publish(ctx, jobSubject(s.Organization), encode(j))
 	return err
 }
 
 // PublishJob publishes what claims to be a job.
 func (x *Executions) PublishJob(ctx context.Context, data, organization, id string) error {
-	m := nats.NewMsg(jobsSubjects + token(organization))
+	m := nats.NewMsg(jobSubject(organization))
 	m.Data = []byte(data)
 	m.Header.Set("Nats-Msg-Id", messageID(organization, id))
 	_, err := x.engine.js.PublishMsg(ctx, m)
@@ -94,3 +94,6 @@ func (x *Executions) EndSilently(ctx context.Context, organization, id string) e
 	r.end(failed(id, r.Tool, errclass.New(errclass.Timeout, errclass.Deadline, ""), 0))
 	return x.save(ctx, r)
 }
+
+// JobSubject is where the jobs of an organization are.
+var JobSubject = jobSubject

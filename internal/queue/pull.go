@@ -12,30 +12,50 @@ import (
 // puller takes messages from a consumer, as many as there are free slots, and never more.
 type puller struct {
 	consumer jetstream.Consumer
-	slots    chan struct{} // a token is a free slot
+	own      chan struct{} // a token is this puller's one slot, when it is free
+	slots    chan struct{} // a token is a free slot of those that other pullers take, too
 	runs     *sync.WaitGroup
 	handle   func(jetstream.Msg)
 	log      *slog.Logger
 }
 
-func newPuller(consumer jetstream.Consumer, slots int, runs *sync.WaitGroup, log *slog.Logger, handle func(jetstream.Msg)) *puller {
-	p := &puller{consumer: consumer, slots: make(chan struct{}, slots), runs: runs, handle: handle, log: log}
-	for range slots {
-		p.slots <- struct{}{}
-	}
-	return p
+// newPuller returns a puller with a slot of its own beside those that it shares.
+func newPuller(consumer jetstream.Consumer, shared chan struct{}, runs *sync.WaitGroup, log *slog.Logger, handle func(jetstream.Msg)) *puller {
+	return &puller{consumer: consumer, own: newSlots(1), slots: shared, runs: runs, handle: handle, log: log}
 }
 
-// pull goes on until ctx ends. What it has begun may go on after that.
+// newSlots returns so many free slots.
+func newSlots(n int) chan struct{} {
+	slots := make(chan struct{}, max(n, 0))
+	for range n {
+		slots <- struct{}{}
+	}
+	return slots
+}
+
+// pull goes on until ctx ends. What it has begun may go on after that. It waits for
+// messages with one slot in hand. Who waits for a shared one gets the next that is free,
+// in turn.
 func (p *puller) pull(ctx context.Context) {
 	for pause := minPause; ; {
-		n := p.freeSlots(ctx)
-		if n == 0 {
+		slots := p.own
+		select {
+		case <-ctx.Done():
 			return
+		case <-p.own:
+		default:
+			select {
+			case <-ctx.Done():
+				return
+			case <-p.own:
+			case <-p.slots:
+				slots = p.slots
+			}
 		}
-		got, err := p.pullBatch(ctx, n)
-		for range n - got {
-			p.slots <- struct{}{}
+		got, err := p.take(ctx, slots, 1, func() (jetstream.MessageBatch, error) { return p.consumer.Fetch(1, jetstream.FetchContext(ctx)) })
+		if got > 0 && ctx.Err() == nil {
+			more := p.freeSlots()
+			_, err = p.take(ctx, p.slots, more, func() (jetstream.MessageBatch, error) { return p.consumer.FetchNoWait(more) })
 		}
 		if ctx.Err() != nil {
 			return
@@ -56,28 +76,30 @@ const (
 	maxPull = 64
 )
 
-// freeSlots waits for one slot and takes all that are free; 0 when ctx ends.
-func (p *puller) freeSlots(ctx context.Context) int {
-	select {
-	case <-ctx.Done():
-		return 0
-	case <-p.slots:
-	}
-	for n := 1; ; n++ {
-		if n == maxPull {
-			return n
-		}
+// freeSlots takes the slots that are free.
+func (p *puller) freeSlots() int {
+	for n := range maxPull {
 		select {
 		case <-p.slots:
 		default:
 			return n
 		}
 	}
+	return maxPull
 }
 
-// pullBatch handles what one request brings, each message in a slot of its own.
-func (p *puller) pullBatch(ctx context.Context, n int) (got int, err error) {
-	batch, err := p.consumer.Fetch(n, jetstream.FetchContext(ctx))
+// take handles what one request brings, each message in one of n slots that are in hand,
+// and gives back the others.
+func (p *puller) take(ctx context.Context, slots chan struct{}, n int, fetch func() (jetstream.MessageBatch, error)) (got int, err error) {
+	defer func() {
+		for range n - got {
+			slots <- struct{}{}
+		}
+	}()
+	if n == 0 {
+		return 0, nil
+	}
+	batch, err := fetch()
 	if err != nil {
 		return 0, err
 	}
@@ -88,7 +110,7 @@ func (p *puller) pullBatch(ctx context.Context, n int) (got int, err error) {
 		}
 		got++
 		p.runs.Go(func() {
-			defer func() { p.slots <- struct{}{} }()
+			defer func() { slots <- struct{}{} }()
 			p.handle(msg)
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"regexp"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ const (
 	jobsStream        = "toolrun_jobs"
 	webhooksStream    = "toolrun_webhooks"
 	idempotencyBucket = "toolrun_idempotency"
-	jobsSubjects      = "toolrun.jobs." // and the organization's token
+	jobsSubjects      = "toolrun.jobs." // and the lane, and the organization's token
 	webhooksSubject   = "toolrun.webhooks"
 
 	// recordHeader holds a record without its outcome, so that lists need no payloads.
@@ -124,7 +125,7 @@ func (x *Executions) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	x.jobs, err = x.engine.stream(ctx, jetstream.StreamConfig{
-		Name: jobsStream, Subjects: []string{jobsSubjects + "*"}, Retention: jetstream.WorkQueuePolicy,
+		Name: jobsStream, Subjects: []string{jobsSubjects + "*.*"}, Retention: jetstream.WorkQueuePolicy,
 		MaxMsgs: int64(x.opts.Queue), Discard: jetstream.DiscardNew,
 		MaxMsgsPerSubject: max(1, int64(x.opts.Queue)*3/4), DiscardNewPerSubject: true,
 	})
@@ -503,20 +504,33 @@ func encode(v any) []byte {
 
 // Depth is how many jobs wait and how many are with workers.
 func (x *Executions) Depth(ctx context.Context) (waiting, running int, err error) {
-	c, err := x.jobs.Consumer(ctx, workersConsumer)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) { // there never was a worker
-		info, err := x.jobs.Info(ctx)
-		if err != nil {
-			return 0, 0, err
-		}
-		return int(info.State.Msgs), 0, nil
-	}
+	info, err := x.jobs.Info(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	info := c.CachedInfo()
-	return int(info.NumPending), info.NumAckPending, nil
+	waiting = int(info.State.Msgs)
+	for consumers := x.jobs.ListConsumers(ctx); ; {
+		c, more := <-consumers.Info()
+		if !more {
+			return waiting - running, running, consumers.Err()
+		}
+		running += c.NumAckPending
+	}
 }
+
+// lanes is in how many queues the organizations' jobs stand. Workers take from all of them
+// in turn, so that a flood delays those alone whom chance put beside it.
+const lanes = 16
+
+// jobSubject is where the jobs of an organization are.
+func jobSubject(organization string) string {
+	h := fnv.New32a()
+	h.Write([]byte(organization))
+	return fmt.Sprintf("%s%x.%s", jobsSubjects, h.Sum32()%lanes, token(organization))
+}
+
+func laneSubjects(lane int) string { return fmt.Sprintf("%s%x.*", jobsSubjects, lane) }
+func laneConsumer(lane int) string { return fmt.Sprintf("workers-%x", lane) }
 
 // Dropped is how many records of synchronous executions were not kept, because NATS
 // was slow. Faults is how many messages made no sense.

@@ -221,7 +221,7 @@ func (x *Executions) enqueue(ctx context.Context, j *job) (uint64, error) {
 	if limit := x.engine.payloadLimit(); len(data) > limit {
 		return 0, errclass.NewAPIError(errclass.CodePayloadTooLarge, "The parameters exceed %d bytes, what a message of the NATS server (max_payload) holds", limit)
 	}
-	m := &nats.Msg{Subject: jobsSubjects + token(j.Organization), Data: data, Header: nats.Header{}}
+	m := &nats.Msg{Subject: jobSubject(j.Organization), Data: data, Header: nats.Header{}}
 	ack, err := x.publish(ctx, m, jetstream.WithMsgID(messageID(j.Organization, j.ID)))
 	if isCode(err, codeStoreFailed) && strings.Contains(err.Error(), "maximum messages") {
 		return 0, ErrQueueFull

@@ -98,7 +98,7 @@ func (w *worker) newSender(ctx context.Context) (*sender, error) {
 		return nil, err
 	}
 	s.life, s.kill = context.WithCancel(context.WithoutCancel(ctx))
-	s.puller = newPuller(consumer, s.opts.Concurrency, &s.sends, w.x.engine.log, s.handle)
+	s.puller = newPuller(consumer, newSlots(s.opts.Concurrency-1), &s.sends, w.x.engine.log, s.handle)
 	return s, nil
 }
 

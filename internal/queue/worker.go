@@ -26,7 +26,6 @@ const (
 )
 
 const (
-	workersConsumer = "workers"
 	// maxTries bounds how often an idempotent tool is begun whose workers die.
 	maxTries = 3
 	// busyPause is how long a job stays away that no slot was found for, where the
@@ -49,7 +48,8 @@ type WorkerOptions struct {
 	Runner Executor
 	// Name tells workers apart for the operator; each start of one adds a unique end.
 	Name string
-	// Concurrency is how many jobs run at once. Defaults to 64.
+	// Concurrency is how many jobs run at once, or up to 15 more where many organizations
+	// have some. Defaults to 64.
 	Concurrency int
 	// Drain is how long jobs may go on after the end of Work's context. Defaults to
 	// 30 s; negative means not at all.
@@ -144,9 +144,7 @@ func (w *worker) work(ctx context.Context) (err error) {
 	final, end := context.WithCancel(context.WithoutCancel(ctx))
 	w.final = final
 	defer end()
-	jobs, err := w.consumer(ctx, jobsStream, jetstream.ConsumerConfig{
-		Durable: workersConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: w.x.opts.Lease, MaxAckPending: -1,
-	})
+	pullers, err := w.pullers(ctx)
 	if err != nil {
 		return unlessEnded(ctx, err)
 	}
@@ -167,13 +165,33 @@ func (w *worker) work(ctx context.Context) (err error) {
 		}
 		loops.Go(func() { hooks.work(ctx) })
 	}
-	newPuller(jobs, w.opts.Concurrency, &w.runs, w.x.engine.log, w.handle).pull(ctx)
+	var pulls sync.WaitGroup
+	for _, p := range pullers {
+		pulls.Go(func() { p.pull(ctx) })
+	}
+	pulls.Wait()
 	ears.stopRequests()
 	w.drain(end)
 	close(stopped)
 	loops.Wait()
 	ears.close()
 	return nil
+}
+
+// pullers take jobs from all lanes. Each lane has a slot of its own, so that no other can
+// hold all.
+func (w *worker) pullers(ctx context.Context) (pullers []*puller, err error) {
+	shared := newSlots(w.opts.Concurrency - 1)
+	for lane := range lanes {
+		jobs, err := w.consumer(ctx, jobsStream, jetstream.ConsumerConfig{
+			Durable: laneConsumer(lane), FilterSubject: laneSubjects(lane), AckPolicy: jetstream.AckExplicitPolicy, AckWait: w.x.opts.Lease, MaxAckPending: -1,
+		})
+		if err != nil {
+			return nil, err
+		}
+		pullers = append(pullers, newPuller(jobs, shared, &w.runs, w.x.engine.log, w.handle))
+	}
+	return pullers, nil
 }
 
 // unlessEnded drops the error of a start that was called off.
@@ -259,7 +277,7 @@ func readJob(msg jetstream.Msg) (*job, error) {
 func (w *worker) refuse(msg jetstream.Msg, cause error) {
 	w.x.faults.Add(1)
 	w.x.engine.log.Error("a job can't be read", "error", cause)
-	organization, err := untoken(strings.TrimPrefix(msg.Subject(), jobsSubjects))
+	organization, err := untoken(msg.Subject()[strings.LastIndexByte(msg.Subject(), '.')+1:])
 	_, id, ok := strings.Cut(msg.Headers().Get(nats.MsgIdHdr), ".")
 	if err == nil && ok && validID(id) {
 		r, err := w.x.load(w.final, organization, id, true)
