@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Nothing is lost and nothing ends twice while processes die. It takes most of a minute
+// Nothing is lost and nothing ends twice while processes die. It takes a minute
 // and both cores, so it has to be asked for.
 func TestChaos(t *testing.T) {
 	if os.Getenv("TOOLRUN_CHAOS") == "" {

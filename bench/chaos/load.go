@@ -40,9 +40,7 @@ type execution struct {
 	ms           int
 
 	id       string // once it was accepted
-	accepted time.Time
 	document []byte // once it was done
-	again    time.Time
 }
 
 func newLoad(s *service) *load {
@@ -117,7 +115,7 @@ func (l *load) see(ctx context.Context, e *execution) error {
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	e.id, e.accepted = ids[0], time.Now()
+	e.id = ids[0]
 	l.acked.Add(1)
 	for _, id := range ids[1:] {
 		l.same(e, id)

@@ -175,10 +175,12 @@ func (s *service) start(ctx context.Context) error {
 				return err
 			}
 		}
+		began := time.Now()
 		for _, p := range group {
 			if err := p.awaitHealthy(ctx); err != nil {
 				return err
 			}
+			fmt.Fprintf(s.out, "%s is at work after %.1f s\n", p.name, time.Since(began).Seconds())
 		}
 	}
 	return nil
@@ -186,11 +188,15 @@ func (s *service) start(ctx context.Context) error {
 
 // stop ends all in good order.
 func (s *service) stop(ctx context.Context) error {
+	var all sync.WaitGroup
 	for _, p := range s.all()[len(s.nats):] {
-		if _, err := p.end(ctx, stopSignal); err != nil {
-			s.verdict.violation("%v", err)
-		}
+		all.Go(func() {
+			if _, err := p.end(ctx, stopSignal); err != nil {
+				s.verdict.violation("%v", err)
+			}
+		})
 	}
+	all.Wait()
 	return context.Cause(ctx)
 }
 
