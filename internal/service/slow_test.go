@@ -289,7 +289,7 @@ func (s *standalone) endure(t *testing.T, behave func(net.Conn), silent bool, an
 	for err := range faults {
 		require.NoError(t, err)
 	}
-	require.Less(t, max(most, memory()-before), int64(size)*crowdMemory)
+	require.Less(t, max(most, memory()-before), int64(crowdSize*crowdMemory)) // with what other tests hold
 }
 
 // misbehave is one of a crowd. The error says that the service kept it, or told it
