@@ -37,6 +37,8 @@ type standalone struct {
 	server    *service.Server
 	client    *http.Client
 	log       *logBuffer
+	crowd     int  // how many bad clients come at once; zero: crowdSize
+	plain     bool // they don't speak TLS where the service does
 
 	stop context.CancelFunc // begins the drain
 	done chan struct{}      // closed when Serve has returned

@@ -131,42 +131,43 @@ func compare(pairs func(address string) ([]Pair, error), each time.Duration, rou
 	return nil
 }
 
-// measurement is what one contender did in one round.
-type measurement struct {
-	p50, p99          time.Duration
-	perSecond         float64
+// Measurement is what one contender did in one round.
+type Measurement struct {
+	Calls             int
+	P50, P99          time.Duration
+	PerSecond         float64
 	allocations, size float64 // per call
 }
 
 func row(p Pair, parallel int, each time.Duration, rounds int) error {
-	var bares, tools []measurement
+	var bares, tools []Measurement
 	var ratios []float64
 	for range rounds + 1 { // the first warms up
-		b, err := measure(p.Bare, parallel, each)
+		b, err := Measure(p.Bare, parallel, each)
 		if err != nil {
 			return err
 		}
-		t, err := measure(p.Tool, parallel, each)
+		t, err := Measure(p.Tool, parallel, each)
 		if err != nil {
 			return err
 		}
-		bares, tools, ratios = append(bares, b), append(tools, t), append(ratios, b.perSecond/t.perSecond)
+		bares, tools, ratios = append(bares, b), append(tools, t), append(ratios, b.PerSecond/t.PerSecond)
 	}
 	slices.Sort(ratios[1:])
-	print := func(who string, all []measurement, ratio string) {
+	print := func(who string, all []Measurement, ratio string) {
 		all = all[1:]
-		slices.SortFunc(all, func(a, b measurement) int { return int(a.p50 - b.p50) })
+		slices.SortFunc(all, func(a, b Measurement) int { return int(a.P50 - b.P50) })
 		m := all[len(all)/2]
 		fmt.Printf("| %s | %d | %s | %.0f µs | %.0f µs | %.0f | %.0f | %.0f | %s |\n", p.Work, parallel, who,
-			float64(m.p50)/1e3, float64(m.p99)/1e3, m.perSecond, m.allocations, m.size, ratio)
+			float64(m.P50)/1e3, float64(m.P99)/1e3, m.PerSecond, m.allocations, m.size, ratio)
 	}
 	print("bare "+p.BareName, bares, "1")
 	print("**toolrun**", tools, fmt.Sprintf("**%.2f**", ratios[1:][rounds/2]))
 	return nil
 }
 
-// measure calls for a time, with so many calls at once.
-func measure(do Call, parallel int, d time.Duration) (measurement, error) {
+// Measure calls for a time, with so many calls at once.
+func Measure(do Call, parallel int, d time.Duration) (Measurement, error) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -194,8 +195,8 @@ func measure(do Call, parallel int, d time.Duration) (measurement, error) {
 	runtime.ReadMemStats(&after)
 	slices.Sort(samples)
 	n := float64(len(samples))
-	return measurement{
-		p50: samples[len(samples)/2], p99: samples[len(samples)*99/100], perSecond: n / elapsed.Seconds(),
+	return Measurement{
+		Calls: len(samples), P50: samples[len(samples)/2], P99: samples[len(samples)*99/100], PerSecond: n / elapsed.Seconds(),
 		allocations: float64(after.Mallocs-before.Mallocs) / n, size: float64(after.TotalAlloc-before.TotalAlloc-uint64(parallel)<<17) / n,
 	}, failure
 }
