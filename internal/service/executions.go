@@ -270,13 +270,17 @@ func executionFault(err error) error {
 	return err
 }
 
-func (s *Server) showExecution(w http.ResponseWriter, r *http.Request) {
-	details, err := readDetails(r, "details")
-	if err != nil {
-		s.refuse(w, err)
-		return
+// askedFor is the execution that the path names, and whether the caller wants details.
+func (s *Server) askedFor(r *http.Request) (execution queue.Execution, details bool, err error) {
+	if details, err = readDetails(r, "details"); err != nil {
+		return execution, details, err
 	}
-	execution, err := s.findExecution(r)
+	execution, err = s.findExecution(r)
+	return execution, details, err
+}
+
+func (s *Server) showExecution(w http.ResponseWriter, r *http.Request) {
+	execution, details, err := s.askedFor(r)
 	if err != nil {
 		s.refuse(w, err)
 		return
@@ -370,12 +374,7 @@ func checkFilter(f queue.Filter) error {
 // followExecution sends what happens to an execution as server-sent events: state, log,
 // delta and, last, outcome.
 func (s *Server) followExecution(w http.ResponseWriter, r *http.Request) {
-	details, err := readDetails(r, "details")
-	if err != nil {
-		s.refuse(w, err)
-		return
-	}
-	execution, err := s.findExecution(r)
+	execution, details, err := s.askedFor(r)
 	if err != nil {
 		s.refuse(w, err)
 		return
