@@ -96,6 +96,8 @@ type Engine struct {
 	forgotten map[string]jetstream.StreamConfig
 	hooks     map[*func()]struct{} // called after a reconnect
 
+	mending sync.Mutex // held by who opens the stores again
+
 	close func() error
 }
 
@@ -211,7 +213,7 @@ func (e *Engine) startServer(dir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("queue: the embedded server: %w", err)
 	}
-	e.embedded.SetLoggerV2(serverLog{e.log}, false, false, false)
+	e.embedded.SetLoggerV2(serverLog{e}, false, false, false)
 	e.embedded.Start()
 	if !e.embedded.ReadyForConnections(startPatience) || !e.embedded.JetStreamEnabled() {
 		return errors.New("queue: the embedded server doesn't get ready: can the data folder be written?")
@@ -249,6 +251,9 @@ func (e *Engine) Ready() error {
 	}
 	if !e.conn.IsConnected() {
 		return errors.New("not connected to NATS")
+	}
+	if err := e.health(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, readyPatience)
 	defer cancel()
@@ -325,7 +330,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // serverLog passes on what the embedded server has to complain about.
-type serverLog struct{ log *slog.Logger }
+type serverLog struct{ engine *Engine }
 
 func (serverLog) Noticef(string, ...any) {}
 func (serverLog) Debugf(string, ...any)  {}
@@ -335,11 +340,14 @@ func (l serverLog) Warnf(format string, args ...any) {
 	if strings.HasPrefix(format, "Maximum payloads over") {
 		return // a choice of ours, told at every start
 	}
-	l.log.Warn("embedded NATS server", "message", fmt.Sprintf(format, args...))
+	l.engine.log.Warn("embedded NATS server", "message", fmt.Sprintf(format, args...))
 }
 
 func (l serverLog) Errorf(format string, args ...any) {
-	l.log.Error("embedded NATS server", "message", fmt.Sprintf(format, args...))
+	if strings.Contains(format, "critical write error") {
+		l.engine.broken()
+	}
+	l.engine.log.Error("embedded NATS server", "message", fmt.Sprintf(format, args...))
 }
 
 func (l serverLog) Fatalf(format string, args ...any) { l.Errorf(format, args...) }

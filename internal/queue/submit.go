@@ -132,6 +132,26 @@ func (x *Executions) submitOnce(ctx context.Context, j *job, s Submission) (Exec
 	return execution, true, err
 }
 
+// Find returns the execution that a submission's idempotency key stands for already. The
+// error is ErrNotFound where Submit has something to do, else as Submit's.
+func (x *Executions) Find(ctx context.Context, s Submission) (Execution, error) {
+	e, err := x.readEntry(ctx, entryKey(s))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return Execution{}, ErrNotFound
+	}
+	if err != nil {
+		return Execution{}, err
+	}
+	if e.Fingerprint != s.Fingerprint {
+		return Execution{}, ErrKeyReused
+	}
+	r, err := x.recall(ctx, s.Organization, e)
+	if err != nil {
+		return Execution{}, err
+	}
+	return r.execution(), nil
+}
+
 // entry is what is known of an idempotency key.
 type entry struct {
 	Fingerprint string `json:"fingerprint"`
@@ -167,8 +187,7 @@ func (x *Executions) recall(ctx context.Context, organization string, e *entry) 
 
 // reserve binds the key to the submission, or returns to what it is bound already.
 func (x *Executions) reserve(ctx context.Context, s Submission) (*entry, error) {
-	sum := sha256.Sum256([]byte(token(s.Organization) + "\x00" + s.IdempotencyKey))
-	mine := &entry{Fingerprint: s.Fingerprint, ID: s.ID, key: hex.EncodeToString(sum[:])}
+	mine := &entry{Fingerprint: s.Fingerprint, ID: s.ID, key: entryKey(s)}
 	ctx, cancel := context.WithTimeout(ctx, publishPatience)
 	defer cancel()
 	for {
@@ -194,11 +213,21 @@ func (x *Executions) reserveOnce(ctx context.Context, mine *entry) (*entry, erro
 	if !errors.Is(err, jetstream.ErrKeyExists) && !isCode(err, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return nil, err
 	}
-	kept, err := x.keys.Get(ctx, mine.key)
+	return x.readEntry(ctx, mine.key)
+}
+
+// entryKey is where what is known of a submission's idempotency key is kept.
+func entryKey(s Submission) string {
+	sum := sha256.Sum256([]byte(token(s.Organization) + "\x00" + s.IdempotencyKey))
+	return hex.EncodeToString(sum[:])
+}
+
+func (x *Executions) readEntry(ctx context.Context, key string) (*entry, error) {
+	kept, err := x.keys.Get(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	found := &entry{key: mine.key, revision: kept.Revision()}
+	found := &entry{key: key, revision: kept.Revision()}
 	if err := json.Unmarshal(kept.Value(), found); err != nil {
 		return nil, fmt.Errorf("queue: an idempotency entry is damaged: %w", err)
 	}
@@ -255,22 +284,23 @@ func (x *Executions) admit(ctx context.Context, j *job, sequence uint64, e *entr
 // Record keeps a synchronous execution that has ended. It never waits: what NATS is too
 // slow for is dropped and counted.
 func (x *Executions) Record(organization string, result *runner.Result, kind runner.Type, created time.Time) {
-	if !validID(result.ExecutionID) {
-		x.dropped.Add(1)
-		return
-	}
 	o, err := outcomeOf(result, kind, x.outcomeLimit())
 	if err != nil {
 		x.dropped.Add(1)
 		return
 	}
+	x.RecordOutcome(organization, result.Tool, kind, o, created)
+}
+
+// RecordOutcome is [Executions.Record] for an execution that ran elsewhere.
+func (x *Executions) RecordOutcome(organization, tool string, kind runner.Type, o Outcome, created time.Time) {
 	r := &record{
-		ID: result.ExecutionID, Organization: organization, Tool: result.Tool, Type: kind, Created: created.UnixMilli(),
+		ID: o.ExecutionID, Organization: organization, Tool: tool, Type: kind, Created: created.UnixMilli(),
 		Started: created.UnixMilli(), Attempts: 1,
 	}
 	r.end(o)
 	m, err := r.message()
-	if err != nil {
+	if err != nil || !validID(r.ID) {
 		x.dropped.Add(1)
 		return
 	}
