@@ -105,6 +105,10 @@ func (f *tools) Execute(ctx context.Context, req runner.Request) (*runner.Result
 		_, err = f.Tool("", "unknown")
 	case "broken":
 		err = &errclass.APIError{Code: errclass.CodeInternal, Message: "An unexpected error occurred"}
+	case "late": // the first time
+		if f.runs.Load() == 1 {
+			_, err = f.Tool("", "unknown")
+		}
 	case "busy": // the first time
 		if f.runs.Load() == 1 {
 			err = &errclass.APIError{Code: errclass.CodeUnavailable, RetryAfter: 50 * time.Millisecond}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/almyty-inc/toolrun/internal/queue"
+	"github.com/almyty-inc/toolrun/runner"
 )
 
 // A flood of one organization, each of whose jobs takes for ever, leaves another's to run.
@@ -36,4 +37,21 @@ func TestFloodDelaysOthersLittle(t *testing.T) {
 		require.NoError(t, err)
 	}
 	close(f.entered)
+}
+
+// Whoever accepted an execution knew its tool; a worker may hear of a new one a moment
+// later.
+func TestWorkerHearsLateOfATool(t *testing.T) {
+	e := open(t, queue.Options{})
+	x := executions(t, e, queue.ExecutionsOptions{})
+	f := newTools()
+	work(t, x, queue.WorkerOptions{Runner: f})
+	done := wait(t, x, submit(t, x, queue.Submission{Tool: "late"}).ID)
+	require.Empty(t, done.Class)
+	require.Equal(t, 1, done.Attempts)
+
+	f.runs.Store(0)
+	o, err := e.ExecuteRemote(t.Context(), runner.Request{Tool: "late"}, false, nil)
+	require.NoError(t, err)
+	require.Empty(t, o.Class)
 }

@@ -38,6 +38,8 @@ const (
 
 	// recordHeader holds a record without its outcome, so that lists need no payloads.
 	recordHeader = "Toolrun-Execution"
+	// memoryJobs bounds the jobs that wait in memory, where a stream's bound is set aside.
+	memoryJobs = 256 << 20
 	// headRoom is what a message needs beside its payload.
 	headRoom = 8 << 10
 	// publishTry bounds one attempt to publish; patience all of them, where the caller
@@ -69,8 +71,8 @@ type ExecutionsOptions struct {
 	Lease time.Duration
 	// IdempotencyAge is how long idempotency keys hold. Defaults to 24 h.
 	IdempotencyAge time.Duration
-	// Queue is how many jobs may wait, three quarters of them of one organization.
-	// Defaults to 100,000.
+	// Queue is how many jobs may wait, three quarters of them of one organization, and
+	// within Bytes. Defaults to 100,000.
 	Queue int
 }
 
@@ -124,8 +126,12 @@ func (x *Executions) setUp(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	waiting := x.opts.Bytes
+	if x.engine.storage() == jetstream.MemoryStorage {
+		waiting = min(waiting, memoryJobs)
+	}
 	x.jobs, err = x.engine.stream(ctx, jetstream.StreamConfig{
-		Name: jobsStream, Subjects: []string{jobsSubjects + "*.*"}, Retention: jetstream.WorkQueuePolicy,
+		MaxBytes: waiting, Name: jobsStream, Subjects: []string{jobsSubjects + "*.*"}, Retention: jetstream.WorkQueuePolicy,
 		MaxMsgs: int64(x.opts.Queue), Discard: jetstream.DiscardNew,
 		MaxMsgsPerSubject: max(1, int64(x.opts.Queue)*3/4), DiscardNewPerSubject: true,
 	})

@@ -82,9 +82,21 @@ func (e *Engine) ExecuteRemote(ctx context.Context, req runner.Request, details 
 	if limit := e.payloadLimit(); len(data) > limit {
 		return nil, errclass.NewAPIError(errclass.CodePayloadTooLarge, "The parameters exceed %d bytes, what a message of the NATS server (max_payload) holds", limit)
 	}
-	c := &remoteCall{engine: e, req: req, inbox: e.conn.NewInbox(), began: time.Now()}
-	return c.run(ctx, data)
+	began := time.Now()
+	for {
+		c := &remoteCall{engine: e, req: req, inbox: e.conn.NewInbox(), began: began}
+		o, err := c.run(ctx, data)
+		// A worker may take a moment to hear of a tool that is new.
+		if api, ok := errors.AsType[*errclass.APIError](err); !ok || api.Code != errclass.CodeNotFound || time.Since(began) > remoteNews || !sleep(ctx, remotePause) {
+			return o, err
+		}
+	}
 }
+
+const (
+	remoteNews  = 2 * time.Second
+	remotePause = 50 * time.Millisecond
+)
 
 // remoteCall is one execution at a worker as its front sees it.
 type remoteCall struct {

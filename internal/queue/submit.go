@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// maxWebhookURL bounds the address of a webhook, which is kept in a header.
-	maxWebhookURL = 2048
+	// maxWebhookURL bounds the address of a webhook, which is kept in a header, where
+	// JSON may write six bytes for one.
+	maxWebhookURL = 1000
 	// recordsAhead is how many records of synchronous executions may wait for NATS.
 	recordsAhead = 1024
 	// recordsUnacknowledged bounds those of them that are with NATS.
@@ -252,7 +253,7 @@ func (x *Executions) enqueue(ctx context.Context, j *job) (uint64, error) {
 	}
 	m := &nats.Msg{Subject: jobSubject(j.Organization), Data: data, Header: nats.Header{}}
 	ack, err := x.publish(ctx, m, jetstream.WithMsgID(messageID(j.Organization, j.ID)))
-	if isCode(err, codeStoreFailed) && strings.Contains(err.Error(), "maximum messages") {
+	if isCode(err, codeStoreFailed) && strings.Contains(err.Error(), "maximum ") { // messages, of one subject or all, or bytes
 		return 0, ErrQueueFull
 	}
 	if err != nil {

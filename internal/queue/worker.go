@@ -75,6 +75,10 @@ type WebhookOptions struct {
 	Concurrency int
 }
 
+// newsPatience is how long a worker may take to hear of a tool that is new: whoever
+// accepted the execution knew it.
+const newsPatience = 3 * time.Second
+
 // Causes of a run's end.
 var (
 	errCancelled = errors.New("queue: the execution was cancelled")
@@ -542,6 +546,8 @@ func (w *worker) turnedAway(r *run, cause, err error) {
 			delay = 0
 		}
 		w.giveBack(r, delay)
+	case api.Code == errclass.CodeNotFound && time.Since(moment(r.job.Created)) < newsPatience:
+		w.giveBack(r, busyPause)
 	default:
 		w.finish(r, w.failed(r, errclass.New(errclass.ConfigurationError, errclass.BadDefinition, api.Message)))
 	}
@@ -620,8 +626,12 @@ func (w *worker) write(r *run, change func(*record), already func(*record) bool)
 			return &changed, nil
 		}
 		if !errors.Is(err, errChanged) {
-			if w.final.Err() != nil || !passes(err) {
+			if w.final.Err() != nil || errors.Is(err, nats.ErrMaxPayload) {
 				return nil, err
+			}
+			if !passes(err) { // a full disk, perhaps: what was done must not be forgotten
+				w.x.engine.log.Warn("a record can't be written yet", "execution", r.job.ID, "error", err)
+				sleep(w.final, time.Second)
 			}
 			continue // the lease is extended meanwhile
 		}
