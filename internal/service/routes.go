@@ -55,12 +55,12 @@ func (s *Server) organizationRoutes(mux chi.Router, prefix string) {
 		mux.Get(execution+"/events", s.needs(access.Viewer, s.followExecution))
 	}
 	if s.opts.Keys != nil {
-		read(mux, prefix+"/keys", s.needs(access.Admin, s.listKeys))
-		mux.Post(prefix+"/keys", s.needs(access.Admin, s.createKey))
-		mux.Delete(prefix+"/keys/{id}", s.needs(access.Admin, s.revokeKey))
+		read(mux, prefix+"/keys", s.needs(access.Admin, s.whole(s.listKeys)))
+		mux.Post(prefix+"/keys", s.needs(access.Admin, s.whole(s.createKey)))
+		mux.Delete(prefix+"/keys/{id}", s.needs(access.Admin, s.whole(s.revokeKey)))
 	}
 	if len(s.opts.WebhookSecret) > 0 {
-		read(mux, prefix+"/webhook-secret", s.needs(access.Admin, s.showWebhookSecret))
+		read(mux, prefix+"/webhook-secret", s.needs(access.Admin, s.whole(s.showWebhookSecret)))
 	}
 }
 
