@@ -57,6 +57,18 @@ func (s *Server) needs(role access.Role, next http.HandlerFunc) http.HandlerFunc
 	}
 }
 
+// whole lets credentials through that are for all tools: keys and secrets of the
+// organization reach beyond the tools of any other.
+func (s *Server) whole(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if len(callOf(r).caller.Tools) > 0 {
+			s.refuse(w, errclass.NewAPIError(errclass.CodeForbidden, "The credential is for some tools only: keys and secrets of the organization need one for all"))
+			return
+		}
+		next(w, r)
+	}
+}
+
 // crowd counts the requests in flight of each organization, none of which may take all
 // connections: its followers and those that wait long could.
 type crowd struct {
@@ -105,8 +117,8 @@ func (s *Server) reject(w http.ResponseWriter, err error) {
 func (s *Server) needsOperator(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		caller, err := s.authenticate(r)
-		if err == nil && caller.Any == "" {
-			err = errclass.NewAPIError(errclass.CodeForbidden, "Insufficient permissions: requires a key of all organizations (toolrun keys create --organization '*')")
+		if err == nil && (caller.Any == "" || len(caller.Tools) > 0) {
+			err = errclass.NewAPIError(errclass.CodeForbidden, "Insufficient permissions: requires a key of all organizations and tools (toolrun keys create --organization '*')")
 		}
 		if err != nil {
 			s.refuse(w, err)

@@ -25,6 +25,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	stranger := n.key(t, "other", access.Admin)
 	operator := n.key(t, access.EveryOrganization, access.Viewer)
 	limited := n.key(t, "acme", access.Admin, func(k *access.Key) { k.Tools = []string{"echo"} })
+	limitedOperator := n.key(t, access.EveryOrganization, access.Viewer, func(k *access.Key) { k.Tools = []string{"echo"} })
 	both := token(t, jwt.MapClaims{"organizations": map[string]string{"acme": "viewer", "other": "member"}})
 	requires := func(role string) string {
 		return refusal(403, "FORBIDDEN", "Insufficient permissions: requires "+role+" role")
@@ -81,6 +82,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"sees that tool alone", limited, "GET", "/tools", "", 200, `[{"id":"echo","name":"echo","type":"javascript","status":"active","code":"return parameters"}]`},
 		{"lists executions of that tool only", limited, "GET", "/executions", "", 403, "name one of them with ?tool="},
 		{"makes no key", limited, "POST", "/organizations/acme/keys", `{"name":"x","role":"admin"}`, 403, ""},
+		{"lists no keys", limited, "GET", "/keys", "", 403, "for some tools only"},
+		{"revokes none", limited, "DELETE", "/organizations/acme/keys/x", "", 403, "for some tools only"},
+		{"sees no secret", limited, "GET", "/webhook-secret", "", 403, "for some tools only"},
+		{"is no operator's, of all organizations neither", limitedOperator, "GET", "/metrics", "", 403, "all organizations and tools"},
 		{"makes no tool", limited, "POST", "/organizations/acme/tools", `{"name":"x","type":"javascript","code":"return 1"}`, 403, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -310,7 +310,7 @@ func expected(method, path, caller string, acme bool, fault *bodyFault) int {
 	}
 	if caller == "limited" {
 		switch {
-		case e.of == "tool", path == "/executions", e.method == "POST":
+		case e.of == "tool", e.of == "key", path == "/keys", path == "/webhook-secret", path == "/executions", e.method == "POST":
 			return 403
 		case e.of == "execution":
 			return 404

@@ -39,10 +39,6 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) createKey(w http.ResponseWriter, r *http.Request) {
 	c := callOf(r)
-	if len(c.caller.Tools) > 0 {
-		s.refuse(w, errclass.NewAPIError(errclass.CodeForbidden, "A key that is limited to some tools can't make others"))
-		return
-	}
 	body, err := s.readBody(w, r)
 	if err != nil {
 		s.refuse(w, err)

@@ -2,8 +2,10 @@ package service
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,27 +42,27 @@ func (s *Server) organizationRoutes(mux chi.Router, prefix string) {
 	tool, execution := prefix+"/tools/{id}", prefix+"/executions/{id}"
 	mux.Post(tool+"/execute", s.needs(access.Member, s.execute))
 	read(mux, prefix+"/tools", s.needs(access.Viewer, s.listTools))
-	read(mux, tool, s.needs(access.Viewer, s.showTool))
+	read(mux, tool, s.needs(access.Viewer, s.plain(s.showTool)))
 	if s.opts.Definitions != nil {
-		mux.Post(prefix+"/tools", s.needs(access.Admin, s.createTool))
-		mux.Patch(tool, s.needs(access.Admin, s.patchTool))
-		mux.Delete(tool, s.needs(access.Admin, s.deleteTool))
-		read(mux, tool+"/versions", s.needs(access.Viewer, s.listVersions))
-		read(mux, tool+"/versions/{version}", s.needs(access.Viewer, s.showVersion))
+		mux.Post(prefix+"/tools", s.needs(access.Admin, s.plain(s.createTool)))
+		mux.Patch(tool, s.needs(access.Admin, s.plain(s.patchTool)))
+		mux.Delete(tool, s.needs(access.Admin, s.plain(s.deleteTool)))
+		read(mux, tool+"/versions", s.needs(access.Viewer, s.plain(s.listVersions)))
+		read(mux, tool+"/versions/{version}", s.needs(access.Viewer, s.plain(s.showVersion)))
 	}
 	if s.opts.Executions != nil {
 		read(mux, prefix+"/executions", s.needs(access.Viewer, s.listExecutions))
 		read(mux, execution, s.needs(access.Viewer, s.showExecution))
-		mux.Delete(execution, s.needs(access.Member, s.cancelExecution))
+		mux.Delete(execution, s.needs(access.Member, s.plain(s.cancelExecution)))
 		mux.Get(execution+"/events", s.needs(access.Viewer, s.followExecution))
 	}
 	if s.opts.Keys != nil {
-		read(mux, prefix+"/keys", s.needs(access.Admin, s.listKeys))
-		mux.Post(prefix+"/keys", s.needs(access.Admin, s.createKey))
-		mux.Delete(prefix+"/keys/{id}", s.needs(access.Admin, s.revokeKey))
+		read(mux, prefix+"/keys", s.needs(access.Admin, s.plain(s.whole(s.listKeys))))
+		mux.Post(prefix+"/keys", s.needs(access.Admin, s.plain(s.whole(s.createKey))))
+		mux.Delete(prefix+"/keys/{id}", s.needs(access.Admin, s.plain(s.whole(s.revokeKey))))
 	}
 	if len(s.opts.WebhookSecret) > 0 {
-		read(mux, prefix+"/webhook-secret", s.needs(access.Admin, s.showWebhookSecret))
+		read(mux, prefix+"/webhook-secret", s.needs(access.Admin, s.plain(s.whole(s.showWebhookSecret))))
 	}
 }
 
@@ -68,6 +70,23 @@ func (s *Server) organizationRoutes(mux chi.Router, prefix string) {
 func read(mux chi.Router, pattern string, handler http.HandlerFunc) {
 	mux.Get(pattern, handler)
 	mux.Head(pattern, handler)
+}
+
+// plain is for routes without query parameters: a typo must not look like an answer to it.
+func (s *Server) plain(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		switch {
+		case err != nil:
+			s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, "Malformed query string"))
+			return
+		case len(query) > 0:
+			s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, "Unknown query parameter %q: none is known here",
+				errclass.OneLine(slices.Min(slices.Collect(maps.Keys(query))), 60)))
+			return
+		}
+		next(w, r)
+	}
 }
 
 // guard turns away what no route should see.

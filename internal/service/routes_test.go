@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/almyty-inc/toolrun/internal/access"
 	"github.com/almyty-inc/toolrun/internal/service"
 	"github.com/almyty-inc/toolrun/runner"
 )
@@ -394,5 +395,23 @@ func TestOptionsAreChecked(t *testing.T) {
 	} {
 		_, err := service.New(options)
 		require.EqualError(t, err, want)
+	}
+}
+
+// A typo in a query must not look like an answer to it.
+func TestUnknownQueryParameters(t *testing.T) {
+	n := begin(t, plainTools(t), service.Options{})
+	admin := n.key(t, "acme", access.Admin)
+	for _, route := range []string{
+		"GET /tools", "POST /tools", "GET /tools/ours", "PATCH /tools/ours", "DELETE /tools/ours", "POST /tools/ours/execute",
+		"GET /tools/ours/versions", "GET /tools/ours/versions/1", "GET /executions", "GET /executions/x", "DELETE /executions/x",
+		"GET /executions/x/events", "GET /keys", "POST /keys", "DELETE /keys/x", "GET /webhook-secret",
+	} {
+		method, path, _ := strings.Cut(route, " ")
+		a := n.ask(t, admin, method, path+"?detials=true", "")
+		require.Equal(t, 400, a.StatusCode, "%s: %s", route, a.body)
+		require.Contains(t, a.body, `Unknown query parameter \"detials\"`, route)
+		require.Equal(t, 400, n.ask(t, admin, method, path+"?%zz", "").StatusCode, route)
+		require.Equal(t, 401, n.ask(t, "", method, path+"?detials=true", "").StatusCode, "who asks is asked first")
 	}
 }
