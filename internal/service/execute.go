@@ -298,11 +298,15 @@ func isObject(document []byte) bool {
 // checkWebhook refuses a webhook that can't be sent. Whether the egress policy lets it
 // out is seen when it is.
 func (s *Server) checkWebhook(e *executionRequest) error {
-	switch target, err := url.Parse(e.webhook); {
+	target, err := url.Parse(e.webhook)
+	if err == nil && target.Port() != "" {
+		_, err = strconv.ParseUint(target.Port(), 10, 16)
+	}
+	switch {
 	case !e.later:
 		return errclass.NewAPIError(errclass.CodeBadRequest, "webhook is for asynchronous executions: add ?mode=async")
 	case len(s.opts.WebhookSecret) == 0:
-		return errclass.NewAPIError(errclass.CodeBadRequest, "This service sends no webhooks: it was started without --webhook-secret")
+		return errclass.NewAPIError(errclass.CodeBadRequest, "This service sends no webhooks: it was started without --webhook-secret-file")
 	case err != nil || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" || target.User != nil:
 		return &errclass.APIError{Code: errclass.CodeBadRequest, Message: "Validation failed: webhook/url must be an http or https URL without user and password",
 			Fields: []errclass.FieldError{{Field: "/webhook/url", Message: "must be an http or https URL without user and password"}}}

@@ -300,6 +300,7 @@ func TestWebhook(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"webhook":{"url":"ftp://a.example"}}`:            "/webhook/url",
 		`{"webhook":{"url":"https://u:p@a.example"}}`:      "/webhook/url",
+		`{"webhook":{"url":"http://a.example:99999"}}`:     "/webhook/url",
 		`{"webhook":{"url":""}}`:                           "/webhook/url",
 		`{"webhook":{"uri":"https://a.example"}}`:          "Malformed request body",
 		`{"webhook":"https://a.example"}`:                  "Malformed request body",

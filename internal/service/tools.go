@@ -84,8 +84,21 @@ func (s *Server) showTool(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if stored, ok := s.stored(r, def); ok {
-		w.Header().Set("ETag", etag(stored))
+		s.succeedStored(w, stored)
+		return
 	}
+	s.succeed(w, completed(def))
+}
+
+// succeedStored shows a version as it is stored, with the ETag of just that one: the
+// runner may have another by now.
+func (s *Server) succeedStored(w http.ResponseWriter, stored queue.Stored) {
+	def, err := catalog.Parse(stored.Organization, stored.ID, stored.Definition)
+	if err != nil { // what was stored was good, for a node of another version perhaps
+		s.refuse(w, errclass.NewAPIError(errclass.CodeConflict, "The definition can't be read by this node: %v", err))
+		return
+	}
+	w.Header().Set("ETag", etag(stored))
 	s.succeed(w, completed(def))
 }
 
@@ -244,13 +257,7 @@ func (s *Server) patchTool(w http.ResponseWriter, r *http.Request) {
 			s.refuse(w, storeFault(err, def))
 			return
 		}
-		w.Header().Set("ETag", etag(written))
-		now, err := s.runner.Tool(stored.Organization, stored.ID)
-		if err != nil {
-			s.refuse(w, err)
-			return
-		}
-		s.succeed(w, completed(now))
+		s.succeedStored(w, written)
 		return
 	}
 }
