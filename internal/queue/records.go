@@ -38,8 +38,9 @@ const (
 
 	// recordHeader holds a record without its outcome, so that lists need no payloads.
 	recordHeader = "Toolrun-Execution"
-	// memoryJobs bounds the jobs that wait in memory, where a stream's bound is set aside.
-	memoryJobs = 256 << 20
+	// reservedJobs bounds the bytes of waiting jobs in memory, where a stream's bound is
+	// set aside.
+	reservedJobs = 256 << 20
 	// headRoom is what a message needs beside its payload.
 	headRoom = 8 << 10
 	// publishTry bounds one attempt to publish; patience all of them, where the caller
@@ -72,7 +73,7 @@ type ExecutionsOptions struct {
 	// IdempotencyAge is how long idempotency keys hold. Defaults to 24 h.
 	IdempotencyAge time.Duration
 	// Queue is how many jobs may wait, three quarters of them of one organization, and
-	// within Bytes. Defaults to 100,000.
+	// within Bytes where there is no cluster. Defaults to 100,000.
 	Queue int
 }
 
@@ -127,8 +128,11 @@ func (x *Executions) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	waiting := x.opts.Bytes
-	if x.engine.storage() == jetstream.MemoryStorage {
-		waiting = min(waiting, memoryJobs)
+	switch {
+	case x.engine.opts.URL != "": // a cluster would set it aside; its accounts have limits
+		waiting = 0
+	case x.engine.storage() == jetstream.MemoryStorage:
+		waiting = min(waiting, reservedJobs)
 	}
 	x.jobs, err = x.engine.stream(ctx, jetstream.StreamConfig{
 		MaxBytes: waiting, Name: jobsStream, Subjects: []string{jobsSubjects + "*.*"}, Retention: jetstream.WorkQueuePolicy,
