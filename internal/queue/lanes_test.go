@@ -51,7 +51,7 @@ func TestWorkerHearsLateOfATool(t *testing.T) {
 	require.Equal(t, 1, done.Attempts)
 
 	f.runs.Store(0)
-	o, err := e.ExecuteRemote(t.Context(), runner.Request{Tool: "late"}, false, nil)
+	o, err := e.ExecuteRemote(t.Context(), runner.Request{Tool: "late"}, false)
 	require.NoError(t, err)
 	require.Empty(t, o.Class)
 }

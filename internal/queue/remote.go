@@ -61,12 +61,8 @@ func WithTraceparent(ctx context.Context, traceparent string) context.Context {
 
 // ExecuteRemote runs a tool at any worker. It returns what came of it, also of a worker
 // that died under it, or ErrNoWorker, or the [*errclass.APIError] of a request that was
-// turned away. stream, where not nil, is called as Request.Stream is. When ctx ends, so
-// does the execution.
-func (e *Engine) ExecuteRemote(ctx context.Context, req runner.Request, details bool, stream func(string)) (*Outcome, error) {
-	if stream != nil {
-		req.Stream = stream
-	}
+// turned away. When ctx ends, so does the execution.
+func (e *Engine) ExecuteRemote(ctx context.Context, req runner.Request, details bool) (*Outcome, error) {
 	if req.ExecutionID == "" {
 		req.ExecutionID = newID()
 	}
@@ -86,17 +82,14 @@ func (e *Engine) ExecuteRemote(ctx context.Context, req runner.Request, details 
 	for {
 		c := &remoteCall{engine: e, req: req, inbox: e.conn.NewInbox(), began: began}
 		o, err := c.run(ctx, data)
-		// A worker may take a moment to hear of a tool that is new.
-		if api, ok := errors.AsType[*errclass.APIError](err); !ok || api.Code != errclass.CodeNotFound || time.Since(began) > remoteNews || !sleep(ctx, remotePause) {
+		if api, ok := errors.AsType[*errclass.APIError](err); !ok || api.Code != errclass.CodeNotFound || time.Since(began) > newsPatience || !sleep(ctx, newsPause) {
 			return o, err
 		}
 	}
 }
 
-const (
-	remoteNews  = 2 * time.Second
-	remotePause = 50 * time.Millisecond
-)
+// newsPause is how long a front waits before it asks the workers again for a tool that is new.
+const newsPause = 50 * time.Millisecond
 
 // remoteCall is one execution at a worker as its front sees it.
 type remoteCall struct {

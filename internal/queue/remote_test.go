@@ -19,7 +19,7 @@ import (
 func TestRemoteWithoutWorker(t *testing.T) {
 	e := open(t, queue.Options{})
 	began := time.Now()
-	_, err := e.ExecuteRemote(t.Context(), runner.Request{Tool: "echo"}, false, nil)
+	_, err := e.ExecuteRemote(t.Context(), runner.Request{Tool: "echo"}, false)
 	require.ErrorIs(t, err, queue.ErrNoWorker)
 	require.Less(t, time.Since(began), 5*time.Second)
 }
@@ -30,7 +30,7 @@ func TestRemote(t *testing.T) {
 	front := open(t, queue.Options{URL: url, Replicas: 1})
 	p := startWorker(t, workerSettings{URL: url, Lease: shortLease})
 	settled := func() bool {
-		_, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo"}, false, nil)
+		_, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo"}, false)
 		return !errors.Is(err, queue.ErrNoWorker)
 	}
 	becomes(t, "the worker listens", settled)
@@ -44,8 +44,9 @@ func TestRemote(t *testing.T) {
 		o, err := front.ExecuteRemote(t.Context(), runner.Request{
 			Tool: "echo", Organization: "acme", ExecutionID: "e1", Parameters: parameters(t, plan{Words: words}),
 			Log:     func(line errclass.LogLine) { logs = append(logs, line.Message) },
+			Stream:  func(delta string) { deltas = append(deltas, delta) },
 			Started: func(_ context.Context, id string) { started++; require.Equal(t, "e1", id) },
-		}, true, func(delta string) { deltas = append(deltas, delta) })
+		}, true)
 		require.NoError(t, err)
 		require.Equal(t, words, deltas)
 		require.Equal(t, words, logs)
@@ -56,27 +57,27 @@ func TestRemote(t *testing.T) {
 		require.Contains(t, string(o.Details), `"executionId":"e1"`)
 	})
 	t.Run("failure", func(t *testing.T) {
-		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "fail"}, false, nil)
+		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "fail"}, false)
 		require.NoError(t, err)
 		require.Equal(t, []any{errclass.HTTPError, errclass.ServerError, true}, []any{o.Class, o.Reason, o.Retryable})
 	})
 	t.Run("refused", func(t *testing.T) {
-		_, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "unknown"}, false, nil)
+		_, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "unknown"}, false)
 		api, ok := errors.AsType[*errclass.APIError](err)
 		require.True(t, ok, "%v", err)
 		require.Equal(t, []any{errclass.CodeNotFound, "Tool not found"}, []any{api.Code, api.Message})
 	})
 	t.Run("sizes", func(t *testing.T) {
-		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: parameters(t, plan{Size: 240 << 10})}, true, nil)
+		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: parameters(t, plan{Size: 240 << 10})}, true)
 		require.NoError(t, err)
 		require.Empty(t, o.Class)
-		o, err = front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: parameters(t, plan{Size: 256 << 10})}, true, nil)
+		o, err = front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: parameters(t, plan{Size: 256 << 10})}, true)
 		require.NoError(t, err)
 		require.Equal(t, []any{errclass.SandboxError, errclass.OutputLimit}, []any{o.Class, o.Reason})
-		_, err = front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: make([]byte, 0)}, true, nil)
+		_, err = front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: make([]byte, 0)}, true)
 		require.NoError(t, err)
 		large := parameters(t, plan{Words: []string{string(make([]byte, 256<<10))}})
-		_, err = front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: large}, true, nil)
+		_, err = front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: large}, true)
 		api, ok := errors.AsType[*errclass.APIError](err)
 		require.True(t, ok, "%v", err)
 		require.Equal(t, errclass.CodePayloadTooLarge, api.Code)
@@ -87,11 +88,11 @@ func TestRemote(t *testing.T) {
 		defer cancel()
 		o, err := front.ExecuteRemote(ctx, runner.Request{
 			Tool: "hold", Parameters: parameters(t, plan{File: file}), Started: func(context.Context, string) { cancel() },
-		}, false, nil)
+		}, false)
 		require.NoError(t, err)
 		require.Equal(t, []any{errclass.Cancelled, errclass.CallerCancelled}, []any{o.Class, o.Reason})
 		becomes(t, "the tool ends", func() bool { return noted(t, file, "end") == 1 })
-		o, err = front.ExecuteRemote(ctx, runner.Request{Tool: "hold"}, false, nil) // has left before it began
+		o, err = front.ExecuteRemote(ctx, runner.Request{Tool: "hold"}, false) // has left before it began
 		require.NoError(t, err)
 		require.Equal(t, errclass.Cancelled, o.Class)
 	})
@@ -101,7 +102,7 @@ func TestRemote(t *testing.T) {
 		require.NoError(t, err)
 		ended := make(chan error, 1)
 		go func() {
-			_, err := other.ExecuteRemote(context.Background(), runner.Request{Tool: "hold", Parameters: parameters(t, plan{File: file})}, false, nil)
+			_, err := other.ExecuteRemote(context.Background(), runner.Request{Tool: "hold", Parameters: parameters(t, plan{File: file})}, false)
 			ended <- err
 		}()
 		becomes(t, "it runs", func() bool { return noted(t, file, "begin") == 1 })
@@ -110,7 +111,7 @@ func TestRemote(t *testing.T) {
 		<-ended
 	})
 	t.Run("longer than the silence", func(t *testing.T) {
-		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: parameters(t, plan{Wait: 6 * time.Second})}, false, nil)
+		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: parameters(t, plan{Wait: 6 * time.Second})}, false)
 		require.NoError(t, err)
 		require.Empty(t, o.Class)
 	})
@@ -119,7 +120,7 @@ func TestRemote(t *testing.T) {
 		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "hold", Started: func(context.Context, string) {
 			killed = time.Now()
 			p.end()
-		}}, false, nil)
+		}}, false)
 		require.NoError(t, err)
 		require.Equal(t, []any{errclass.InternalError, errclass.WorkerLost}, []any{o.Class, o.Reason})
 		require.Less(t, time.Since(killed), 8*time.Second)
@@ -138,7 +139,7 @@ func TestRemoteDrain(t *testing.T) {
 		var o *queue.Outcome
 		err := queue.ErrNoWorker
 		for errors.Is(err, queue.ErrNoWorker) {
-			o, err = e.ExecuteRemote(context.Background(), runner.Request{Tool: "hold"}, false, nil)
+			o, err = e.ExecuteRemote(context.Background(), runner.Request{Tool: "hold"}, false)
 		}
 		outcomes <- o
 	}()
@@ -146,6 +147,6 @@ func TestRemoteDrain(t *testing.T) {
 	stop()
 	o := <-outcomes
 	require.Equal(t, []any{errclass.Cancelled, errclass.Shutdown}, []any{o.Class, o.Reason})
-	_, err := e.ExecuteRemote(t.Context(), runner.Request{Tool: "echo"}, false, nil)
+	_, err := e.ExecuteRemote(t.Context(), runner.Request{Tool: "echo"}, false)
 	require.ErrorIs(t, err, queue.ErrNoWorker)
 }

@@ -197,7 +197,7 @@ func (s *Server) executeElsewhere(w http.ResponseWriter, r *http.Request, e *exe
 		}
 	}
 	start := time.Now()
-	outcome, err := s.opts.Remote.ExecuteRemote(s.traced(ctx), request, true, nil)
+	outcome, err := s.opts.Remote.ExecuteRemote(s.traced(ctx), request, true)
 	if out != nil {
 		out.stop()
 	}

@@ -138,7 +138,7 @@ type Options struct {
 
 // Remote runs tools on other machines: a [queue.Engine].
 type Remote interface {
-	ExecuteRemote(ctx context.Context, req runner.Request, details bool, stream func(string)) (*queue.Outcome, error)
+	ExecuteRemote(ctx context.Context, req runner.Request, details bool) (*queue.Outcome, error)
 }
 
 // Server is the HTTP API of one runner. It is safe for concurrent use.
