@@ -113,6 +113,9 @@ func (f *nodeFlags) configure(cmd *cobra.Command, c console, others ...*pflag.Fl
 	if err != nil {
 		return nil, false, err
 	}
+	if err := f.checkNumbers(); err != nil {
+		return nil, false, err
+	}
 	if f.printConfig {
 		return nil, true, settings.Print(c.out, cmd.Flags())
 	}
@@ -126,6 +129,35 @@ func (f *nodeFlags) configure(cmd *cobra.Command, c console, others ...*pflag.Fl
 		log.Warn("a variable of the environment is no setting", slog.String("variable", name))
 	}
 	return log, false, nil
+}
+
+// number is a flag's value and the least that it may be.
+type number struct {
+	flag         string
+	value, least int64
+}
+
+// atLeast refuses what the parts of the service would take for their default.
+func atLeast(numbers ...number) error {
+	for _, n := range numbers {
+		if n.value < n.least {
+			return fmt.Errorf("%s %d: must be at least %d", n.flag, n.value, n.least)
+		}
+	}
+	return nil
+}
+
+func (f *nodeFlags) checkNumbers() error {
+	if err := atLeast(
+		number{"--concurrency", int64(f.concurrency), 1}, number{"--queue", int64(f.waiting), 0}, number{"--jobs", int64(f.jobs), 1},
+		number{"--keep-bytes", f.keepBytes, 1}, number{"--nats-replicas", int64(f.natsReplicas), 0},
+	); err != nil {
+		return err
+	}
+	if !(f.traceRatio >= 0 && f.traceRatio <= 1) { // also what is no number
+		return fmt.Errorf("--trace-ratio %v: must be from 0 to 1", f.traceRatio)
+	}
+	return nil
 }
 
 func (f *nodeFlags) logger(c console) (*slog.Logger, error) {
@@ -161,7 +193,7 @@ type node struct {
 
 	following sync.WaitGroup
 	unfollow  context.CancelFunc
-	health    health
+	health    remembered[[]string]
 }
 
 // open starts a node. A fault of a definition is printed; the error then is an exit.
@@ -241,6 +273,9 @@ func (n *node) openRunner(c console) error {
 		return printFaults(c.err, err, exitRejected)
 	}
 	opts.Concurrency, opts.Queue = f.concurrency, f.waiting
+	if f.waiting == 0 {
+		opts.Queue = -1 // none, where 0 would be the default
+	}
 	opts.Rates, opts.Observer, opts.Logger = service.Rates(n.rates), n.telemetry, n.log
 	if n.runner, err = runner.New(opts); err != nil {
 		return printFaults(c.err, err, exitRejected)
@@ -267,21 +302,25 @@ func (n *node) measure() {
 		func() float64 { return float64(n.executions.Dropped()) })
 	n.telemetry.Counter("toolrun_job_faults_total", "Jobs and webhooks that could not be read.",
 		func() float64 { return float64(n.executions.Faults()) })
-	depth := func(pick func(waiting, running int) int) func() float64 {
-		return func() float64 {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			defer cancel()
-			waiting, running, err := n.executions.Depth(ctx)
-			if err != nil {
-				return -1 // unknown, which none is not
-			}
-			return float64(pick(waiting, running))
-		}
-	}
+	var jobs remembered[depth]
+	now := func() depth { return jobs.get(n.depth) } // both gauges are read in one scrape
 	n.telemetry.Gauge("toolrun_jobs_waiting", "Asynchronous executions that wait for a worker, of all nodes together; -1 where that can't be asked.",
-		depth(func(waiting, _ int) int { return waiting }))
+		func() float64 { return float64(now().waiting) })
 	n.telemetry.Gauge("toolrun_jobs_running", "Asynchronous executions that workers have, of all nodes together; -1 where that can't be asked.",
-		depth(func(_, running int) int { return running }))
+		func() float64 { return float64(now().running) })
+}
+
+// depth is how many jobs wait, and are with workers.
+type depth struct{ waiting, running int }
+
+func (n *node) depth() depth {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	waiting, running, err := n.executions.Depth(ctx)
+	if err != nil {
+		return depth{-1, -1} // unknown, which none is not
+	}
+	return depth{waiting, running}
 }
 
 // broken lists the definitions that can't be used.
@@ -292,27 +331,30 @@ func (n *node) broken() (list []catalog.Broken) {
 	return append(list, n.stored.Broken()...)
 }
 
-// health remembers for a moment whether the store is there: every probe asks.
-type health struct {
-	mu      sync.Mutex
-	asked   time.Time
-	missing []string
+// remembered keeps an answer for a second: every probe, and every gauge, asks.
+type remembered[T any] struct {
+	mu    sync.Mutex
+	asked time.Time
+	kept  T
 }
 
-const healthAge = time.Second
+func (m *remembered[T]) get(ask func() T) T {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if time.Since(m.asked) >= time.Second {
+		m.kept, m.asked = ask(), time.Now()
+	}
+	return m.kept
+}
 
+// missing says what keeps the node from being ready.
 func (n *node) missing() []string {
-	n.health.mu.Lock()
-	defer n.health.mu.Unlock()
-	if time.Since(n.health.asked) < healthAge {
-		return n.health.missing
-	}
-	n.health.missing = nil
-	if err := n.engine.Ready(); err != nil {
-		n.health.missing = []string{err.Error()}
-	}
-	n.health.asked = time.Now()
-	return n.health.missing
+	return n.health.get(func() []string {
+		if err := n.engine.Ready(); err != nil {
+			return []string{err.Error()}
+		}
+		return nil
+	})
 }
 
 // close gives everything back, the last opened first. The runner may be closed by then.

@@ -109,7 +109,8 @@ func (f *serveFlags) check() error {
 	case f.auth && f.data == "" && f.nats == "" && f.jwtSecretFile == "" && f.jwks == "":
 		return errors.New("--auth needs --data DIR or --nats URL, where the keys are kept that toolrun keys makes")
 	}
-	return nil
+	return atLeast(number{"--connections", int64(f.connections), 1}, number{"--body-bytes", f.bodyBytes, 1},
+		number{"--organization-rate", int64(f.organizationRate), 0})
 }
 
 func (f *serveFlags) run(ctx context.Context, c console, log *slog.Logger) error {

@@ -104,7 +104,7 @@ func (c *crowd) leave(organization string) {
 	}
 }
 
-// reject refuses a request whose tool isn't known yet, which no observer of the runner sees.
+// reject refuses a request that no observer of the runner sees, and counts it.
 func (s *Server) reject(w http.ResponseWriter, err error) {
 	if api, ok := errors.AsType[*errclass.APIError](err); ok && s.opts.Rejected != nil {
 		s.opts.Rejected(api.Code)
@@ -121,7 +121,7 @@ func (s *Server) needsOperator(next http.HandlerFunc) http.HandlerFunc {
 			err = errclass.NewAPIError(errclass.CodeForbidden, "Insufficient permissions: requires a key of all organizations and tools (toolrun keys create --organization '*')")
 		}
 		if err != nil {
-			s.refuse(w, err)
+			s.reject(w, err)
 			return
 		}
 		next(w, r)

@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -139,13 +140,16 @@ func (s *Server) readExecution(w http.ResponseWriter, r *http.Request) (*executi
 	return e, s.readParameters(e)
 }
 
-// readQuery takes details and mode. Anything else is refused: a typo must not silently
-// change what is answered.
+// readQuery takes details and mode.
 func readQuery(r *http.Request) (details, later bool, err error) {
-	if details, err = readDetails(r, "details", "mode"); err != nil {
+	query, err := knownQuery(r, "details", "mode")
+	if err != nil {
 		return false, false, err
 	}
-	switch mode := r.URL.Query()["mode"]; {
+	if details, err = detailsOf(query); err != nil {
+		return false, false, err
+	}
+	switch mode := query["mode"]; {
 	case len(mode) == 0, slices.Equal(mode, []string{"sync"}):
 		return details, false, nil
 	case slices.Equal(mode, []string{"async"}):
@@ -154,19 +158,24 @@ func readQuery(r *http.Request) (details, later bool, err error) {
 	return false, false, errclass.NewAPIError(errclass.CodeBadRequest, "Query parameter mode must be sync or async, and stand once")
 }
 
-// readDetails takes details=true and details=false, and knows which other parameters
-// there are.
-func readDetails(r *http.Request, known ...string) (details bool, err error) {
+// knownQuery is a request's query, which may have some parameters only: a typo must not
+// silently change what is answered.
+func knownQuery(r *http.Request, known ...string) (url.Values, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return false, errclass.NewAPIError(errclass.CodeBadRequest, "Malformed query string")
+		return nil, errclass.NewAPIError(errclass.CodeBadRequest, "Malformed query string")
 	}
 	for name := range query {
 		if !slices.Contains(known, name) {
-			return false, errclass.NewAPIError(errclass.CodeBadRequest,
-				"Unknown query parameter %q: known here: %s", errclass.OneLine(name, 60), strings.Join(known, ", "))
+			return nil, errclass.NewAPIError(errclass.CodeBadRequest, "Unknown query parameter %q: known here: %s",
+				errclass.OneLine(name, 60), cmp.Or(strings.Join(known, ", "), "none"))
 		}
 	}
+	return query, nil
+}
+
+// detailsOf takes details=true and details=false.
+func detailsOf(query url.Values) (bool, error) {
 	switch values := query["details"]; {
 	case len(values) == 0, slices.Equal(values, []string{"false"}):
 		return false, nil

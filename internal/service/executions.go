@@ -93,7 +93,7 @@ func submitFault(err error) error {
 func (s *Server) executeLater(w http.ResponseWriter, r *http.Request, e *executionRequest) {
 	execution, replayed, err := s.submit(r, e)
 	if err != nil {
-		s.refuse(w, err)
+		s.reject(w, err)
 		return
 	}
 	h := w.Header()
@@ -122,7 +122,7 @@ func executionPath(r *http.Request, id string) string {
 func (s *Server) executeOnce(w http.ResponseWriter, r *http.Request, e *executionRequest) {
 	execution, replayed, err := s.submit(r, e)
 	if err != nil {
-		s.refuse(w, err)
+		s.reject(w, err)
 		return
 	}
 	w.Header().Set("X-Execution-Id", execution.ID)
@@ -179,7 +179,7 @@ func (s *Server) answerOutcome(w http.ResponseWriter, o *queue.Outcome, details 
 // executeElsewhere runs a tool on a worker, for a front that has none of its own.
 func (s *Server) executeElsewhere(w http.ResponseWriter, r *http.Request, e *executionRequest) {
 	if _, err := s.runner.Admit(r.Context(), e.Request); err != nil {
-		s.refuse(w, err)
+		s.reject(w, err)
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -272,8 +272,12 @@ func executionFault(err error) error {
 
 // askedFor is the execution that the path names, and whether the caller wants details.
 func (s *Server) askedFor(r *http.Request) (execution queue.Execution, details bool, err error) {
-	if details, err = readDetails(r, "details"); err != nil {
-		return execution, details, err
+	query, err := knownQuery(r, "details")
+	if err != nil {
+		return execution, false, err
+	}
+	if details, err = detailsOf(query); err != nil {
+		return execution, false, err
 	}
 	execution, err = s.findExecution(r)
 	return execution, details, err

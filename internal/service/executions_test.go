@@ -111,6 +111,11 @@ func TestAsynchronousIsCheckedFirst(t *testing.T) {
 		}
 	}
 	require.Equal(t, `{"success":true,"data":[]}`, n.ask(t, key, "GET", "/executions", "").body)
+	n.ask(t, "nonsense", "GET", "/metrics", "")
+	metrics := n.ask(t, n.key(t, access.EveryOrganization, access.Viewer), "GET", "/metrics", "").body
+	for code, count := range map[string]int{"NOT_FOUND": 2, "CONFLICT": 2, "BAD_REQUEST": 6, "UNAUTHORIZED": 1} {
+		require.Contains(t, metrics, fmt.Sprintf("toolrun_rejected_total{code=%q} %d\n", code, count))
+	}
 }
 
 func TestCancel(t *testing.T) {

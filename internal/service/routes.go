@@ -2,10 +2,8 @@ package service
 
 import (
 	"cmp"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -72,17 +70,11 @@ func read(mux chi.Router, pattern string, handler http.HandlerFunc) {
 	mux.Head(pattern, handler)
 }
 
-// plain is for routes without query parameters: a typo must not look like an answer to it.
+// plain is for routes without query parameters.
 func (s *Server) plain(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		query, err := url.ParseQuery(r.URL.RawQuery)
-		switch {
-		case err != nil:
-			s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, "Malformed query string"))
-			return
-		case len(query) > 0:
-			s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, "Unknown query parameter %q: none is known here",
-				errclass.OneLine(slices.Min(slices.Collect(maps.Keys(query))), 60)))
+		if _, err := knownQuery(r); err != nil {
+			s.refuse(w, err)
 			return
 		}
 		next(w, r)

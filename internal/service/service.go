@@ -84,8 +84,8 @@ type Options struct {
 	Metrics http.Handler
 	// Middleware wraps all routes, for traces. It may be nil.
 	Middleware func(http.Handler) http.Handler
-	// Rejected, where not nil, is told the code of each request that is turned away before
-	// its tool was found.
+	// Rejected, where not nil, is told the code of each request that is turned away where
+	// the runner's observer doesn't see it.
 	Rejected func(errclass.Code)
 	// Traceparent is the trace of a context, for executions that run elsewhere. It may be nil.
 	Traceparent func(context.Context) string

@@ -428,13 +428,10 @@ type page struct {
 
 // readPage takes limit and cursor and the other parameters that a list knows.
 func readPage(r *http.Request, known ...string) (p page, err error) {
-	if p.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
-		return p, errclass.NewAPIError(errclass.CodeBadRequest, "Malformed query string")
+	if p.query, err = knownQuery(r, known...); err != nil {
+		return p, err
 	}
 	for name, values := range p.query {
-		if !slices.Contains(known, name) {
-			return p, errclass.NewAPIError(errclass.CodeBadRequest, "Unknown query parameter %q: known here are %s", errclass.OneLine(name, 60), strings.Join(known, ", "))
-		}
 		if len(values) > 1 {
 			return p, errclass.NewAPIError(errclass.CodeBadRequest, "Query parameter %s stands more than once", name)
 		}
