@@ -80,7 +80,7 @@ func (x *Executions) Submit(ctx context.Context, s Submission) (execution Execut
 		return Execution{}, false, errors.New("queue: Submission.ID is no id")
 	}
 	if len(s.Webhook) > maxWebhookURL {
-		return Execution{}, false, errclass.NewAPIError(errclass.CodeBadRequest, "The webhook's address is longer than %d bytes", maxWebhookURL)
+		return Execution{}, false, errclass.NewAPIError(errclass.CodeBadRequest, "The webhook's address is longer than %d bytes: send a shorter one", maxWebhookURL)
 	}
 	j := &job{
 		ID: s.ID, Organization: s.Organization, Tool: s.Tool, Type: s.Type, Parameters: s.Parameters, TimeoutMs: milliseconds(s.Timeout),

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/almyty-inc/toolrun/internal/access"
+	"github.com/almyty-inc/toolrun/internal/queue"
 	"github.com/almyty-inc/toolrun/internal/service"
 	"github.com/almyty-inc/toolrun/runner"
 )
@@ -210,4 +211,40 @@ func TestPagesOfTools(t *testing.T) {
 	for _, query := range []string{"limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "page=2", "limit=1;"} {
 		require.Equal(t, 400, n.ask(t, admin, "GET", "/tools?"+query, "").StatusCode, query)
 	}
+}
+
+// One organization fills no node's memory: of tools and of keys there are as many as there
+// may be, and not one more.
+func TestBoundsOfAnOrganization(t *testing.T) {
+	const most = 2000 // maxTools, maxKeys
+	n := begin(t, runner.Options{}, service.Options{})
+	admin, stranger := n.key(t, "acme", access.Admin), n.key(t, "other", access.Admin)
+	var all sync.WaitGroup
+	for worker := range 8 {
+		all.Go(func() {
+			for i := worker; i < most-1; i += 8 {
+				name := fmt.Sprint("t", i)
+				_, err := n.definitions.Create(t.Context(), queue.Stored{Organization: "acme", ID: name, Definition: []byte(`{"name":"` + name + `","type":"http","executionConfig":{"url":"https://a.example"}}`)})
+				require.NoError(t, err)
+				if i > 0 { // admin's is the first
+					n.key(t, "acme", access.Viewer)
+				}
+			}
+		})
+	}
+	all.Wait()
+	const tool, key = `{"name":"%s","type":"http","executionConfig":{"url":"https://a.example"}}`, `{"name":"k","role":"viewer"}`
+	require.Equal(t, 201, n.ask(t, admin, "POST", "/tools", fmt.Sprintf(tool, "last")).StatusCode)
+	refused := n.ask(t, admin, "POST", "/tools", fmt.Sprintf(tool, "more"))
+	require.Equal(t, []any{409, refusal(409, "CONFLICT", "The organization has 2000 tools, as many as it may: delete one")}, []any{refused.StatusCode, refused.body})
+	require.Equal(t, 200, n.ask(t, admin, "PATCH", "/tools/last", `{"description":"it can still be changed"}`).StatusCode)
+	require.Equal(t, 200, n.ask(t, admin, "DELETE", "/tools/last", "").StatusCode)
+	require.Equal(t, 201, n.ask(t, admin, "POST", "/tools", fmt.Sprintf(tool, "more")).StatusCode)
+
+	require.Equal(t, 201, n.ask(t, admin, "POST", "/keys", key).StatusCode)
+	refused = n.ask(t, admin, "POST", "/keys", key)
+	require.Equal(t, 409, refused.StatusCode, refused.body)
+	require.Contains(t, refused.body, "has had 2000 keys, as many as it may; the service's operator can make more")
+	require.Equal(t, 201, n.ask(t, stranger, "POST", "/tools", fmt.Sprintf(tool, "theirs")).StatusCode)
+	require.Equal(t, 201, n.ask(t, stranger, "POST", "/keys", key).StatusCode)
 }

@@ -166,6 +166,7 @@ func TestIdempotencyKeys(t *testing.T) {
 	require.Equal(t, 200, ask(stranger, "", "k 1", `{"parameters":{}}`).StatusCode)
 	require.EqualValues(t, 2, u.calls.Load(), "another organization's key is another")
 
+	require.Equal(t, 200, ask(key, "", strings.Repeat("x", 255), "{}").StatusCode)
 	for _, wrong := range []string{strings.Repeat("x", 256), "ü"} {
 		require.Equal(t, 400, ask(key, "", wrong, "{}").StatusCode)
 	}

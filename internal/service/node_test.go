@@ -23,9 +23,10 @@ import (
 // a worker.
 type node struct {
 	*standalone
-	engine     *queue.Engine
-	executions *queue.Executions
-	keys       *queue.Keys
+	engine      *queue.Engine
+	executions  *queue.Executions
+	definitions *queue.Definitions
+	keys        *queue.Keys
 }
 
 var (
@@ -46,7 +47,7 @@ func begin(t testing.TB, options runner.Options, settings service.Options) *node
 	t.Cleanup(func() { require.NoError(t, n.executions.Close()) })
 	n.keys, err = n.engine.Keys(t.Context())
 	require.NoError(t, err)
-	definitions, err := n.engine.Definitions(t.Context())
+	n.definitions, err = n.engine.Definitions(t.Context())
 	require.NoError(t, err)
 	rates, err := n.engine.Rates(t.Context())
 	require.NoError(t, err)
@@ -55,12 +56,12 @@ func begin(t testing.TB, options runner.Options, settings service.Options) *node
 	t.Cleanup(func() { require.NoError(t, guard.Close()) })
 
 	options.Rates = service.Rates(rates)
-	settings.Access, settings.Executions, settings.Definitions, settings.Keys, settings.Rates = guard, n.executions, definitions, n.keys, rates
+	settings.Access, settings.Executions, settings.Definitions, settings.Keys, settings.Rates = guard, n.executions, n.definitions, n.keys, rates
 	settings.WebhookSecret = webhookSecret
 	n.standalone = serve(t, options, settings)
 
 	ctx, stop := context.WithCancel(context.Background())
-	catalog.FollowStored(ctx, definitions, n.runner, n.logger())
+	catalog.FollowStored(ctx, n.definitions, n.runner, n.logger())
 	worked := make(chan error, 1)
 	go func() {
 		worked <- n.executions.Work(ctx, queue.WorkerOptions{Runner: n.runner, Drain: time.Second, Webhooks: queue.WebhookOptions{
