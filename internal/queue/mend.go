@@ -14,6 +14,10 @@ const (
 	mendEvery = time.Second
 	// mendRoom is how many bytes it must take.
 	mendRoom = 4 << 20
+	// healthPatience is how long a fault must last: the server also names a stream that
+	// is just being deleted or made, and itself when it is slow to answer.
+	healthPatience = time.Second
+	healthEvery    = 10 * time.Millisecond
 )
 
 // health says what keeps the embedded server from writing. A store that met a full disk
@@ -22,8 +26,11 @@ func (e *Engine) health() error {
 	if e.embedded == nil || e.opts.Dir == "" {
 		return nil
 	}
-	if e.embedded.Healthz(nil).Error != "" { // which names files: the log has it
-		return errors.New("the data folder can't be written or read: is the disk full? The log says more")
+	began := time.Now()
+	for e.embedded.Healthz(nil).Error != "" { // which names files: the log has it
+		if time.Since(began) > healthPatience || !pause(e.ctx, healthEvery) {
+			return errors.New("the data folder can't be written or read: is the disk full? The log says more")
+		}
 	}
 	return nil
 }

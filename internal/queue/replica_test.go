@@ -39,7 +39,7 @@ func TestBucketLost(t *testing.T) {
 	require.NoError(t, js.DeleteStream(t.Context(), "KV_toolrun_keys"))
 	require.Error(t, e.Ready())
 	require.Error(t, k.Create(t.Context(), newKey(t, "acme")))
-	again := keys(t, e) // makes the bucket
+	again := keys(t, e) // makes the bucket, whose old files are still being removed
 	require.NoError(t, e.Ready())
 
 	key := newKey(t, "acme")

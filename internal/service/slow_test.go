@@ -209,7 +209,7 @@ func TestIdleConnectionsUpToTheBound(t *testing.T) {
 // slowTools are "echo", one whose definition is large, and one whose result is.
 func slowTools(t testing.TB) runner.Options {
 	options := plainTools(t)
-	large := &runner.Definition{Name: "large", Type: runner.JavaScript, Code: "return 1", Description: strings.Repeat("x", 256<<10)}
+	large := &runner.Definition{Name: "large", Type: runner.JavaScript, Code: "return 1", Description: strings.Repeat("x", 64<<10)}
 	flood := define(t, "name: flood\ntype: javascript\ncode: return 'x'.repeat(400000)\n")
 	options.Tools = append(options.Tools, large, flood)
 	return options
