@@ -232,7 +232,10 @@ func TestModulesLeakNothing(t *testing.T) {
 // TestModulesStayLinear: no text makes a module's own regular expressions, which
 // nothing stops, take longer than its length.
 func TestModulesStayLinear(t *testing.T) {
-	const size = 200_000
+	size := 200_000
+	if underRace {
+		size /= 4
+	}
 	eachIsolation(t, func(t *testing.T, pool *sandbox.Pool) {
 		for _, text := range []string{
 			`require("path").dirname(s("/") + "x"); require("path").parse(s("/") + "x"); require("path").basename(s("/") + "x")`,

@@ -62,7 +62,11 @@ func TestPropertiesAgainstNode(t *testing.T) {
 	require.NoError(t, err)
 	// The versions of Unicode differ: only what Go's knows is asked for.
 	var text strings.Builder
-	for c := rune(0); c < 0x20000; c++ {
+	step := rune(1)
+	if underRace { // nothing here runs at once
+		step = 7
+	}
+	for c := rune(0); c < 0x20000; c += step {
 		if utf8.ValidRune(c) && !unicode.Is(unicode.Categories["Cn"], c) && (c < 0x3400 || c >= 0xfb00 || c%37 == 0) {
 			text.WriteRune(c)
 		}

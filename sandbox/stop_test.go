@@ -60,16 +60,16 @@ func TestDeadline(t *testing.T) {
 				require.NoError(t, pool.Check(t.Context(), sandbox.Source{Code: c.code}))
 				var got *errclass.Error
 				// A starved machine may let the program miss its grace; then nobody
-				// knows where it was.
-				for attempt := 0; attempt == 0 || attempt < 10 && !strings.Contains(got.Detail, c.where); attempt++ {
+				// knows where it was. Or it had no child to give in time.
+				for attempt := 0; attempt == 0 || attempt < 10 && (!strings.Contains(got.Detail, c.where) || got.Reason == errclass.Queue); attempt++ {
 					start := time.Now()
 					_, got = runFor(t, pool, code(c.code), limit)
 					require.NotNil(t, got)
 					require.Less(t, time.Since(start), bound)
 					require.Equal(t, errclass.Timeout, got.Class, got)
-					require.Equal(t, errclass.Deadline, got.Reason)
 					require.ErrorIs(t, got, context.DeadlineExceeded)
 				}
+				require.Equal(t, errclass.Deadline, got.Reason)
 				require.Contains(t, got.Detail, c.where)
 				require.True(t, strings.HasPrefix(got.Detail, "execution exceeded "), got.Detail)
 				require.Positive(t, got.Limit)
