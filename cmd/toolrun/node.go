@@ -113,20 +113,23 @@ func (f *nodeFlags) configure(cmd *cobra.Command, c console, others ...*pflag.Fl
 	if err != nil {
 		return nil, false, err
 	}
+	if !cmd.Flags().Changed("jobs") {
+		f.jobs = min(f.jobs, f.concurrency)
+	}
 	if err := f.checkNumbers(); err != nil {
 		return nil, false, err
-	}
-	if f.printConfig {
-		return nil, true, settings.Print(c.out, cmd.Flags())
 	}
 	if log, err = f.logger(c); err != nil {
 		return nil, false, err
 	}
-	if _, err := os.Stat(f.tools); errors.Is(err, fs.ErrNotExist) && !cmd.Flags().Changed("tools") {
-		f.tools = "" // nobody asked for the default
-	}
 	for _, name := range unknown {
 		log.Warn("a variable of the environment is no setting", slog.String("variable", name))
+	}
+	if f.printConfig {
+		return nil, true, settings.Print(c.out, cmd.Flags())
+	}
+	if _, err := os.Stat(f.tools); errors.Is(err, fs.ErrNotExist) && !cmd.Flags().Changed("tools") {
+		f.tools = "" // nobody asked for the default
 	}
 	return log, false, nil
 }
@@ -154,6 +157,9 @@ func (f *nodeFlags) checkNumbers() error {
 	); err != nil {
 		return err
 	}
+	if f.jobs > f.concurrency {
+		return fmt.Errorf("--jobs %d: must be at most --concurrency, %d: they are some of these executions", f.jobs, f.concurrency)
+	}
 	if !(f.traceRatio >= 0 && f.traceRatio <= 1) { // also what is no number
 		return fmt.Errorf("--trace-ratio %v: must be from 0 to 1", f.traceRatio)
 	}
@@ -170,9 +176,19 @@ func (f *nodeFlags) logger(c console) (*slog.Logger, error) {
 	case "text":
 		return slog.New(slog.NewTextHandler(c.err, opts)), nil
 	case "json":
+		opts.ReplaceAttr = durationInMilliseconds
 		return slog.New(slog.NewJSONHandler(c.err, opts)), nil
 	}
 	return nil, fmt.Errorf("--log-format %s: use text or json", f.logFormat)
+}
+
+// durationInMilliseconds has durations in JSON as all other documents of ours do; slog's
+// own are nanoseconds.
+func durationInMilliseconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.Float64Value(float64(a.Value.Duration().Microseconds()) / 1000)
+	}
+	return a
 }
 
 // node is a running part of the service: a runner with its tools, and what it shares with
