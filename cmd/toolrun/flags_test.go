@@ -1,6 +1,8 @@
 package main
 
 import (
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,5 +40,15 @@ func TestMilliseconds(t *testing.T) {
 		}
 		require.NoError(t, err)
 		require.Equal(t, c.want, time.Duration(m))
+	}
+}
+
+func TestLogsOfDurations(t *testing.T) {
+	for format, want := range map[string]string{"json": `"duration":1.5}`, "text": "duration=1.5ms\n"} {
+		var said strings.Builder
+		log, err := (&nodeFlags{logLevel: "info", logFormat: format}).logger(console{err: &said})
+		require.NoError(t, err)
+		log.Info("done", slog.Duration("duration", 1500*time.Microsecond))
+		require.Contains(t, said.String(), want)
 	}
 }

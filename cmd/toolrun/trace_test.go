@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -86,7 +87,7 @@ func TestTraceThroughFront(t *testing.T) {
 		"--nats", startNATS(t).ClientURL(), "--otlp-endpoint", traces.URL, "--allow", strings.TrimPrefix(upstream.URL, "http://"),
 		"--tools", toolsOf(t, map[string]string{"trace": "type: http\nexecutionConfig: {url: '" + upstream.URL + "'}\n"}),
 	}
-	worker := startNode(t, append([]string{"worker"}, shared...)...)
+	worker := startNode(t, append([]string{"worker", "--metrics-addr", "127.0.0.1:0"}, shared...)...)
 	front := startNode(t, append([]string{"serve", "--front"}, shared...)...)
 
 	var body string
@@ -96,6 +97,7 @@ func TestTraceThroughFront(t *testing.T) {
 		return err == nil && resp.StatusCode == http.StatusOK
 	}, time.Minute, 20*time.Millisecond)
 
+	worker.requireOperable(t)
 	for _, n := range []*startedNode{front, worker} { // what waits is sent before the end
 		require.NoError(t, n.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, n.Wait())
@@ -103,4 +105,22 @@ func TestTraceThroughFront(t *testing.T) {
 	served := traces.under(t, caller, "POST /tools/{id}/execute") // others may have met no worker
 	request := traces.under(t, traces.under(t, served, "execute http"), "GET")
 	require.Contains(t, body, "00-"+caller.trace+"-"+request.id+"-01")
+}
+
+// requireOperable requires that a worker which has run something says so to those who operate it.
+func (n *startedNode) requireOperable(t *testing.T) {
+	t.Helper()
+	said := regexp.MustCompile(`"msg":"metrics","addr":"([^"]+)"`).FindStringSubmatch(n.said.String())
+	require.NotNil(t, said, n.said.String())
+	n.url = "http://" + said[1]
+	for path, want := range map[string]string{
+		"/healthz": `{"success":true,"data":{"status":"ok"}}`,
+		"/readyz":  `{"success":true,"data":{"status":"ready"}}`,
+		"/metrics": `toolrun_executions_total{class="success",reason="",type="http"} 1`,
+	} {
+		_, text := n.must(t, 200, "GET", path, "")
+		require.Contains(t, text, want)
+	}
+	_, text := n.must(t, 404, "GET", "/tools", "")
+	require.Contains(t, text, `{"success":false,"message":"Route not found: `)
 }
