@@ -89,7 +89,7 @@ func (f *nodeFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.tools, "tools", "tools", "directory of definitions, which is followed; empty for none")
 	flags.IntVar(&f.concurrency, "concurrency", runner.DefaultConcurrency, "executions that run at once")
 	flags.IntVar(&f.waiting, "queue", runner.DefaultQueue, "synchronous executions that may wait beyond these")
-	flags.IntVar(&f.jobs, "jobs", queue.DefaultConcurrency, "asynchronous executions, of those, that run at once")
+	flags.IntVar(&f.jobs, "jobs", queue.DefaultConcurrency, "asynchronous executions, of those, that run at once; no more than --concurrency")
 	flags.Var(&f.lease, "lease", "how long an asynchronous execution is its worker's without a sign of life; the same on all nodes")
 	flags.Var(&f.keep, "keep", "how long executions are kept")
 	flags.Int64Var(&f.keepBytes, "keep-bytes", queue.DefaultBytes, "bytes of executions that are kept; the oldest go first")
