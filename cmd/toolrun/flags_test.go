@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -51,4 +53,17 @@ func TestLogsOfDurations(t *testing.T) {
 		log.Info("done", slog.Duration("duration", 1500*time.Microsecond))
 		require.Contains(t, said.String(), want)
 	}
+}
+
+// Neither the listener nor the worker goes on alone when the other has broken down.
+func TestTogether(t *testing.T) {
+	broken := errors.New("broken")
+	breaks := func(context.Context) error { return broken }
+	waits := func(ctx context.Context) error { <-ctx.Done(); return nil }
+	require.ErrorIs(t, together(t.Context(), waits, breaks), broken)
+	require.ErrorIs(t, together(t.Context(), breaks, waits), broken)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	require.NoError(t, together(ctx, waits, waits))
+	require.NoError(t, together(ctx, waits, func(context.Context) error { return nil })) // a front's
 }

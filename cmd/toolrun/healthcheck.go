@@ -27,7 +27,7 @@ func healthcheckCommand(c console) *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := settings.Load(cmd.Flags(), file, os.Environ(), flagsOf(serveCommand(c))); err != nil {
+			if _, err := settings.Load(cmd.Flags(), file, os.Environ(), flagsOf(serveCommand(c)), flagsOf(workerCommand(c))); err != nil {
 				return err
 			}
 			if err := askReady(cmd.Context(), addr, secure || certificate != ""); err != nil {

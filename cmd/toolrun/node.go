@@ -96,7 +96,7 @@ func (f *nodeFlags) register(flags *pflag.FlagSet) {
 	flags.Var(&f.idempotencyAge, "idempotency-age", "how long an Idempotency-Key holds")
 	flags.StringVar(&f.webhookSecretFile, "webhook-secret-file", "", "file with at least 32 bytes that the organizations' webhook secrets are made from; without it there are no webhooks")
 	flags.Var(&f.drainTimeout, "drain-timeout", "how long executions in flight may take to finish on a stop")
-	flags.StringVar(&f.otlpEndpoint, "otlp-endpoint", "", "`URL` that traces are sent to by OTLP over HTTP; without it there are none")
+	flags.StringVar(&f.otlpEndpoint, "otlp-endpoint", "", "`URL` that traces are sent to by OTLP over HTTP, with headers of the variable OTEL_EXPORTER_OTLP_HEADERS; without it there are none")
 	flags.Float64Var(&f.traceRatio, "trace-ratio", 1, "part of the traces that begin here to record, from 0 to 1")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
