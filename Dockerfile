@@ -19,6 +19,8 @@ USER 65532:65532
 # Without authentication it listens on loopback only. To serve others set
 # TOOLRUN_ADDR=:8080 and TOOLRUN_AUTH=true, and make a key beside it:
 # docker exec CONTAINER /toolrun keys create --data /data --organization ORG …
+# A worker has no address: run it with --metrics-addr :9090 and
+# --health-cmd '/toolrun healthcheck --addr :9090', or with --no-healthcheck.
 EXPOSE 8080
 VOLUME /data
 HEALTHCHECK --interval=10s --timeout=3s CMD ["/toolrun", "healthcheck"]

@@ -30,7 +30,10 @@ func TestImports(t *testing.T) {
 		{"llmtool/google", module + `/(sandbox|httptool|runner)|anthropic-sdk-go|` + foreign},
 		{"internal/settings", module + `/(cmd|runner|sandbox|httptool|llmtool|internal/(service|queue|access|telemetry))|nats-io/|prometheus/|opentelemetry|go-chi/|stretchr/`},
 		{"internal/telemetry", module + `/(cmd|internal/(service|queue|access|settings))|spf13/|stretchr/|nats-io/`},
-		{"internal/service", module + `/cmd|spf13/|stretchr/`},
+		{"internal/service", module + `/(cmd|internal/(settings|telemetry))|spf13/|stretchr/`},
+		{"internal/catalog", module + `/(cmd|internal/(service|settings|telemetry))|spf13/|stretchr/`},
+		{"internal/queue", module + `/(cmd|internal/(service|catalog|settings|telemetry))|spf13/|stretchr/`},
+		{"internal/access", module + `/(cmd|runner|sandbox|httptool|llmtool|internal)|nats-io/|spf13/|stretchr/`},
 	} {
 		t.Run(tc.pkg, func(t *testing.T) {
 			never := regexp.MustCompile(tc.never)

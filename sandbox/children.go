@@ -47,8 +47,9 @@ type children struct {
 	layers    []Layer
 	closed    bool
 
-	wake chan struct{} // tells the spawner to look
-	stop chan struct{} // closed by close
+	wake chan struct{}   // tells the spawner to look
+	open context.Context // until close
+	shut context.CancelFunc
 	life sync.WaitGroup
 }
 
@@ -61,8 +62,9 @@ func newChildren(o Options) (*children, error) {
 	p := &children{
 		size: o.Children, queue: o.Queue, mayLack: make(map[string]bool), start: startChild,
 		queues: make(map[int]*fairqueue.Queue), all: make(map[*child]struct{}),
-		wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		wake: make(chan struct{}, 1),
 	}
+	p.open, p.shut = context.WithCancel(context.Background())
 	if p.size == 0 {
 		p.size = max(8, 2*runtime.GOMAXPROCS(0))
 	}
@@ -101,7 +103,7 @@ func (p *children) spawner() {
 	for {
 		select {
 		case <-p.wake:
-		case <-p.stop:
+		case <-p.open.Done():
 			return
 		}
 		for p.next() {
@@ -126,7 +128,7 @@ func (p *children) next() bool {
 	}
 	select {
 	case <-time.After(pause):
-	case <-p.stop:
+	case <-p.open.Done():
 	}
 	return true
 }
@@ -134,9 +136,11 @@ func (p *children) next() bool {
 // born waits for a new child to be ready.
 func (p *children) born(c *child, err error) {
 	if err == nil {
+		unneeded := context.AfterFunc(p.open, c.kill)
 		if err = c.await(p.mayLack); err != nil {
 			c.socket.Close()
 		}
+		unneeded()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -350,7 +354,7 @@ func (p *children) close() {
 		return
 	}
 	p.closed = true
-	close(p.stop)
+	p.shut()
 	p.starting -= p.order
 	p.order = 0
 	p.tellAll()

@@ -30,66 +30,71 @@ func TestSampleClients(t *testing.T) {
 		require.NoError(t, err, stderr.String())
 		return strings.TrimSpace(string(out))
 	}
-	acme, scarce := key("acme"), key("acme", "--requests-per-minute", "60") // one a second
-	const refused = "http://127.0.0.1:1"                                    // nothing listens on port 1
+	acme := key("acme")
+	const refused = "http://127.0.0.1:1" // nothing listens on port 1
 
-	for name, program := range samplePrograms(t) {
-		t.Run(name, func(t *testing.T) {
-			python := name != "javascript"
-			for _, c := range []struct {
-				name, url, token string
-				said, js         string // js: what that client prints beside
-			}{
-				{"ok", base + "/tools", acme, "ok", ""},
-				{"unauthorized", base + "/tools", "ak_live_nobody", "Error 401: Invalid or expired token", "login"},
-				{"no token", base + "/tools", "", "Error 401: ", "login"},
-				{"bad request", base + "/tools?limit=0", acme, "Error 400: Query parameter limit must be a number from 1 to 1000", ""},
-				{"forbidden", base + "/organizations/globex/tools", acme, "Error 403: No access to this organization", ""},
-				{"not found", base + "/tools/nope", acme, "Error 404: Tool not found", ""},
-				{"no route", base + "/agents", acme, "Error 404: Route not found", ""},
-				{"wrong method", base + "/tools/nope/execute", acme, "Error 405: Method not allowed: use POST", ""},
-			} {
-				t.Run(c.name, func(t *testing.T) {
-					stdout, stderr, code := program.run(t, c.url, c.token)
-					require.Zero(t, code, stderr)
-					switch {
-					case c.said == "ok":
-						require.Equal(t, "ok true", strings.ToLower(strings.TrimSpace(stdout)))
-						require.Empty(t, stderr)
-					case python:
-						require.True(t, strings.HasPrefix(stdout, c.said), stdout)
-					default:
-						require.True(t, strings.HasPrefix(stderr, c.said), stderr)
-						require.Equal(t, c.js, strings.TrimSpace(stdout))
-					}
-				})
+	client := func(t *testing.T, name string, program sample) {
+		t.Parallel()
+		python := name != "javascript"
+		scarce := key("acme", "--requests-per-minute", "60") // one a second
+		for _, c := range []struct {
+			name, url, token string
+			said, js         string // js: what that client prints beside
+		}{
+			{"ok", base + "/tools", acme, "ok", ""},
+			{"unauthorized", base + "/tools", "ak_live_nobody", "Error 401: Invalid or expired token", "login"},
+			{"no token", base + "/tools", "", "Error 401: ", "login"},
+			{"bad request", base + "/tools?limit=0", acme, "Error 400: Query parameter limit must be a number from 1 to 1000", ""},
+			{"forbidden", base + "/organizations/globex/tools", acme, "Error 403: No access to this organization", ""},
+			{"not found", base + "/tools/nope", acme, "Error 404: Tool not found", ""},
+			{"no route", base + "/agents", acme, "Error 404: Route not found", ""},
+			{"wrong method", base + "/tools/nope/execute", acme, "Error 405: Method not allowed: use POST", ""},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				stdout, stderr, code := program.run(t, c.url, c.token)
+				require.Zero(t, code, stderr)
+				switch {
+				case c.said == "ok":
+					require.Equal(t, "ok true", strings.ToLower(strings.TrimSpace(stdout)))
+					require.Empty(t, stderr)
+				case python:
+					require.True(t, strings.HasPrefix(stdout, c.said), stdout)
+				default:
+					require.True(t, strings.HasPrefix(stderr, c.said), stderr)
+					require.Equal(t, c.js, strings.TrimSpace(stdout))
+				}
+			})
+		}
+		t.Run("network error", func(t *testing.T) {
+			stdout, stderr, code := program.run(t, refused, acme)
+			if python { // the reference's client handles none: it must not look like an answer
+				require.NotZero(t, code)
+				require.Empty(t, stdout)
+				require.Contains(t, stderr, "refused")
+				return
 			}
-			t.Run("network error", func(t *testing.T) {
-				stdout, stderr, code := program.run(t, refused, acme)
-				if python { // the reference's client handles none: it must not look like an answer
-					require.NotZero(t, code)
-					require.Empty(t, stdout)
-					require.Contains(t, stderr, "refused")
-					return
-				}
-				require.Zero(t, code)
-				require.Equal(t, "network error\n", stdout)
-				require.True(t, strings.HasPrefix(stderr, "Network error: TypeError: fetch failed"), stderr)
-			})
-			t.Run("rate limited", func(t *testing.T) {
-				limited := program.runLimited(t, base+"/tools", scarce)
-				if python {
-					require.Regexp(t, `^Error 429: Rate limit exceeded\. Retry after \d+ seconds?\.\n$`, limited.stdout)
-					return
-				}
-				require.Regexp(t, `^(Error 429: Rate limit exceeded\. Retry after \d+ seconds?\.\n)+$`, limited.stderr)
-				require.Regexp(t, `^(wait \d+\n)+ok true\n$`, limited.stdout, "it waits as told, and then gets through")
-				told, err := strconv.Atoi(strings.Fields(limited.stdout)[1])
-				require.NoError(t, err)
-				require.GreaterOrEqual(t, limited.took, time.Duration(told)*time.Second)
-			})
+			require.Zero(t, code)
+			require.Equal(t, "network error\n", stdout)
+			require.True(t, strings.HasPrefix(stderr, "Network error: TypeError: fetch failed"), stderr)
+		})
+		t.Run("rate limited", func(t *testing.T) {
+			limited := program.runLimited(t, base+"/tools", scarce)
+			if python {
+				require.Regexp(t, `^Error 429: Rate limit exceeded\. Retry after \d+ seconds?\.\n$`, limited.stdout)
+				return
+			}
+			require.Regexp(t, `^(Error 429: Rate limit exceeded\. Retry after \d+ seconds?\.\n)+$`, limited.stderr)
+			require.Regexp(t, `^(wait \d+\n)+ok true\n$`, limited.stdout, "it waits as told, and then gets through")
+			told, err := strconv.Atoi(strings.Fields(limited.stdout)[1])
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, limited.took, time.Duration(told)*time.Second)
 		})
 	}
+	t.Run("programs", func(t *testing.T) { // all of them, before the service ends
+		for name, program := range samplePrograms(t) {
+			t.Run(name, func(t *testing.T) { client(t, name, program) })
+		}
+	})
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait())
 }

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,4 +43,27 @@ func TestMilliseconds(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.want, time.Duration(m))
 	}
+}
+
+func TestLogsOfDurations(t *testing.T) {
+	for format, want := range map[string]string{"json": `"duration":1.5}`, "text": "duration=1.5ms\n"} {
+		var said strings.Builder
+		log, err := (&nodeFlags{logLevel: "info", logFormat: format}).logger(console{err: &said})
+		require.NoError(t, err)
+		log.Info("done", slog.Duration("duration", 1500*time.Microsecond))
+		require.Contains(t, said.String(), want)
+	}
+}
+
+// Neither the listener nor the worker goes on alone when the other has broken down.
+func TestTogether(t *testing.T) {
+	broken := errors.New("broken")
+	breaks := func(context.Context) error { return broken }
+	waits := func(ctx context.Context) error { <-ctx.Done(); return nil }
+	require.ErrorIs(t, together(t.Context(), waits, breaks), broken)
+	require.ErrorIs(t, together(t.Context(), breaks, waits), broken)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	require.NoError(t, together(ctx, waits, waits))
+	require.NoError(t, together(ctx, waits, func(context.Context) error { return nil })) // a front's
 }

@@ -16,8 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Two fronts and a worker are one service: what one of them is told, the others know.
-func TestFronts(t *testing.T) {
+// startNATS starts a server with JetStream in this process.
+func startNATS(t *testing.T) *server.Server {
+	t.Helper()
 	nats, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
 		JetStreamMaxMemory: 1 << 28, JetStreamMaxStore: 8 << 30,
@@ -29,7 +30,12 @@ func TestFronts(t *testing.T) {
 		nats.WaitForShutdown()
 	})
 	require.True(t, nats.ReadyForConnections(10*time.Second))
+	return nats
+}
 
+// Two fronts and a worker are one service: what one of them is told, the others know.
+func TestFronts(t *testing.T) {
+	nats := startNATS(t)
 	upstream := newCounter(t)
 	shared := []string{"--nats", nats.ClientURL(), "--allow", strings.TrimPrefix(upstream.URL, "http://"), "--tools", toolsOf(t, map[string]string{
 		"add":     "type: javascript\ncode: return parameters.a + parameters.b\n",

@@ -19,6 +19,9 @@ import (
 // end with its process.
 func TestMain(m *testing.M) {
 	sandbox.Init()
+	// The race detector's second of waiting, at the end of each process, is most of what
+	// they would take.
+	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	testscript.Main(m, map[string]func(){"toolrun": func() { os.Exit(Main()) }})
 }
 
@@ -26,6 +29,7 @@ func TestScripts(t *testing.T) {
 	provider := httptest.NewServer(http.HandlerFunc(answer))
 	t.Cleanup(provider.Close)
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, Setup: func(env *testscript.Env) error {
+		env.Setenv("GORACE", os.Getenv("GORACE"))
 		env.Setenv("PROVIDER", provider.Listener.Addr().String())
 		file := "providers: [{id: stub, type: openai, model: m, baseUrl: " + provider.URL + "}]\n"
 		return os.WriteFile(env.WorkDir+"/stub.yaml", []byte(file), 0o600)

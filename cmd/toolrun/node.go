@@ -89,14 +89,14 @@ func (f *nodeFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.tools, "tools", "tools", "directory of definitions, which is followed; empty for none")
 	flags.IntVar(&f.concurrency, "concurrency", runner.DefaultConcurrency, "executions that run at once")
 	flags.IntVar(&f.waiting, "queue", runner.DefaultQueue, "synchronous executions that may wait beyond these")
-	flags.IntVar(&f.jobs, "jobs", queue.DefaultConcurrency, "asynchronous executions, of those, that run at once")
+	flags.IntVar(&f.jobs, "jobs", queue.DefaultConcurrency, "asynchronous executions, of those, that run at once; no more than --concurrency")
 	flags.Var(&f.lease, "lease", "how long an asynchronous execution is its worker's without a sign of life; the same on all nodes")
 	flags.Var(&f.keep, "keep", "how long executions are kept")
 	flags.Int64Var(&f.keepBytes, "keep-bytes", queue.DefaultBytes, "bytes of executions that are kept; the oldest go first")
 	flags.Var(&f.idempotencyAge, "idempotency-age", "how long an Idempotency-Key holds")
 	flags.StringVar(&f.webhookSecretFile, "webhook-secret-file", "", "file with at least 32 bytes that the organizations' webhook secrets are made from; without it there are no webhooks")
 	flags.Var(&f.drainTimeout, "drain-timeout", "how long executions in flight may take to finish on a stop")
-	flags.StringVar(&f.otlpEndpoint, "otlp-endpoint", "", "`URL` that traces are sent to by OTLP over HTTP; without it there are none")
+	flags.StringVar(&f.otlpEndpoint, "otlp-endpoint", "", "`URL` that traces are sent to by OTLP over HTTP, with headers of the variable OTEL_EXPORTER_OTLP_HEADERS; without it there are none")
 	flags.Float64Var(&f.traceRatio, "trace-ratio", 1, "part of the traces that begin here to record, from 0 to 1")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -113,20 +113,23 @@ func (f *nodeFlags) configure(cmd *cobra.Command, c console, others ...*pflag.Fl
 	if err != nil {
 		return nil, false, err
 	}
+	if !cmd.Flags().Changed("jobs") {
+		f.jobs = min(f.jobs, f.concurrency)
+	}
 	if err := f.checkNumbers(); err != nil {
 		return nil, false, err
-	}
-	if f.printConfig {
-		return nil, true, settings.Print(c.out, cmd.Flags())
 	}
 	if log, err = f.logger(c); err != nil {
 		return nil, false, err
 	}
-	if _, err := os.Stat(f.tools); errors.Is(err, fs.ErrNotExist) && !cmd.Flags().Changed("tools") {
-		f.tools = "" // nobody asked for the default
-	}
 	for _, name := range unknown {
 		log.Warn("a variable of the environment is no setting", slog.String("variable", name))
+	}
+	if f.printConfig {
+		return nil, true, settings.Print(c.out, cmd.Flags())
+	}
+	if _, err := os.Stat(f.tools); errors.Is(err, fs.ErrNotExist) && !cmd.Flags().Changed("tools") {
+		f.tools = "" // nobody asked for the default
 	}
 	return log, false, nil
 }
@@ -154,6 +157,9 @@ func (f *nodeFlags) checkNumbers() error {
 	); err != nil {
 		return err
 	}
+	if f.jobs > f.concurrency {
+		return fmt.Errorf("--jobs %d: must be at most --concurrency, %d: they are some of these executions", f.jobs, f.concurrency)
+	}
 	if !(f.traceRatio >= 0 && f.traceRatio <= 1) { // also what is no number
 		return fmt.Errorf("--trace-ratio %v: must be from 0 to 1", f.traceRatio)
 	}
@@ -170,9 +176,19 @@ func (f *nodeFlags) logger(c console) (*slog.Logger, error) {
 	case "text":
 		return slog.New(slog.NewTextHandler(c.err, opts)), nil
 	case "json":
+		opts.ReplaceAttr = durationInMilliseconds
 		return slog.New(slog.NewJSONHandler(c.err, opts)), nil
 	}
 	return nil, fmt.Errorf("--log-format %s: use text or json", f.logFormat)
+}
+
+// durationInMilliseconds has durations in JSON as all other documents of ours do; slog's
+// own are nanoseconds.
+func durationInMilliseconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.Float64Value(float64(a.Value.Duration().Microseconds()) / 1000)
+	}
+	return a
 }
 
 // node is a running part of the service: a runner with its tools, and what it shares with

@@ -53,4 +53,5 @@ func TestHealthcheckAsksNoProxy(t *testing.T) {
 	cmd.Env = append(os.Environ(), "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL)
 	text, err := cmd.CombinedOutput()
 	require.Error(t, err, string(text))
+	require.Equal(t, exitFailed, cmd.ProcessState.ExitCode(), "Docker has reserved 2")
 }

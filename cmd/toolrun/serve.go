@@ -154,17 +154,29 @@ func (f *serveFlags) serve(ctx context.Context, n *node) (served bool, err error
 	f.announce(n, listener.Addr())
 	ctx, stop := onSignals(ctx, server.Hurry)
 	defer stop()
+	work := n.work
+	if f.front {
+		work = func(context.Context) error { return nil }
+	}
+	return true, together(ctx, func(ctx context.Context) error { return server.Serve(ctx, listener) }, work)
+}
+
+// together serves and works until ctx ends. Where one of them breaks down, the other is to
+// end, too: a service that takes jobs which nobody runs would look healthy.
+func together(ctx context.Context, serve, work func(context.Context) error) error {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	worked := make(chan error, 1)
-	if f.front {
-		worked <- nil
-	} else {
-		go func() { worked <- n.work(ctx) }()
-	}
-	err = server.Serve(ctx, listener)
-	quit() // a listener that broke ends the work, too
-	return true, errors.Join(err, <-worked)
+	go func() {
+		err := work(ctx)
+		if err != nil {
+			quit()
+		}
+		worked <- err
+	}()
+	err := serve(ctx)
+	quit()
+	return errors.Join(err, <-worked)
 }
 
 func (f *serveFlags) announce(n *node, addr net.Addr) {

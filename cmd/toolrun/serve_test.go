@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/stretchr/testify/require"
 )
 
@@ -57,6 +59,7 @@ func TestServeDrains(t *testing.T) {
 	status, body := post("quick")
 	require.Equal(t, http.StatusOK, status)
 	require.Contains(t, body, `"result":"quick"`)
+	requireConventionalMetrics(t, client, base)
 
 	inFlight := make(chan string, 1)
 	go func() {
@@ -74,6 +77,20 @@ func TestServeDrains(t *testing.T) {
 	close(answer)
 	require.Contains(t, <-inFlight, `"result":"done"`)
 	require.NoError(t, cmd.Wait())
+}
+
+// requireConventionalMetrics holds what Prometheus scrapes to its conventions.
+func requireConventionalMetrics(t *testing.T, client *http.Client, base string) {
+	t.Helper()
+	resp, err := client.Get(base + "/metrics")
+	require.NoError(t, err)
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, errors.Join(err, resp.Body.Close()))
+	require.Contains(t, string(text), "toolrun_executions_total{")
+	problems, err := promlint.New(bytes.NewReader(text)).Lint()
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	require.NotContains(t, string(text), "quick", "no label holds what users choose")
 }
 
 // A drain that cut something off is a failure of the service, not of the command

@@ -9,14 +9,21 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// workerFlags are the flags of "toolrun worker".
+type workerFlags struct {
+	nodeFlags
+	metricsAddr string
+}
+
 func workerCommand(c console) *cobra.Command {
-	var f nodeFlags
+	var f workerFlags
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run executions for services that share a NATS cluster",
 		Long: `Run the asynchronous executions of services that share a NATS cluster, the
 synchronous ones of those started with --front, and send webhooks. Give every
-worker the tools, providers and secrets that its services have.
+worker the tools, providers and secrets that its services have. With --front, what
+ran is counted at the workers: --metrics-addr serves it.
 
 SIGTERM or SIGINT drains; a second signal hurries. What a worker that dies was
 running is run again where its tool is marked idempotent, else it ends as
@@ -30,14 +37,15 @@ wrong.`,
 			if err != nil || done {
 				return err
 			}
-			return f.runWorker(cmd.Context(), c, log)
+			return f.run(cmd.Context(), c, log)
 		},
 	}
-	f.register(cmd.Flags())
+	f.nodeFlags.register(cmd.Flags())
+	cmd.Flags().StringVar(&f.metricsAddr, "metrics-addr", "", "address to serve /healthz, /readyz and /metrics on, without authentication; without it there are none")
 	return cmd
 }
 
-func (f *nodeFlags) runWorker(ctx context.Context, c console, log *slog.Logger) error {
+func (f *workerFlags) run(ctx context.Context, c console, log *slog.Logger) error {
 	if f.nats == "" {
 		return errors.New("a worker needs --nats URL: the cluster that it shares with its services")
 	}
@@ -45,10 +53,16 @@ func (f *nodeFlags) runWorker(ctx context.Context, c console, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	log.Info("working", slog.Int("tools", n.tools), slog.Int("jobs", f.jobs))
 	ctx, stop := onSignals(ctx, n.hurry)
 	defer stop()
-	if err := errors.Join(n.work(ctx), n.close()); err != nil {
+	quiet, err := n.operate(ctx, f.metricsAddr)
+	if err != nil {
+		return errors.Join(err, n.close())
+	}
+	log.Info("working", slog.Int("tools", n.tools), slog.Int("jobs", f.jobs))
+	err = n.work(ctx)
+	quiet()
+	if err := errors.Join(err, n.close()); err != nil {
 		fmt.Fprintln(c.err, "toolrun:", printable(err.Error()))
 		return exit(exitFailed)
 	}

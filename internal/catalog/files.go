@@ -148,15 +148,12 @@ func (f *Files) look(path string, r *runner.Runner, log *slog.Logger) (changed b
 		known = &file{}
 		f.files[path] = known
 	}
-	now := mark(path)
-	if now += codeMark(path, known.next); now == known.mark {
+	if mark(path)+codeMark(path, known.next) == known.mark {
 		return false
 	}
-	known.mark = now
-	defs, err := runner.Load(path)
+	def, err := known.read(path)
 	if err == nil {
-		known.mark = mark(path) + codeMark(path, defs[0])
-		err = r.Check(defs[0])
+		err = r.Check(def)
 	}
 	if err != nil {
 		f.note(log, path, err.Error(), known.used != nil)
@@ -165,9 +162,25 @@ func (f *Files) look(path string, r *runner.Runner, log *slog.Logger) (changed b
 		return changed
 	}
 	delete(f.broken, path)
-	known.next = defs[0]
-	log.Info("definition read", slog.String("file", f.name(path)), slog.String("tool", defs[0].Name))
+	known.next = def
+	log.Info("definition read", slog.String("file", f.name(path)), slog.String("tool", def.Name))
 	return true
+}
+
+// read reads the definition. The mark is from before, so that what changes meanwhile is
+// seen at the next look; for that a codeFile that is new has it read once more.
+func (k *file) read(path string) (def *runner.Definition, err error) {
+	def = k.next
+	for again := true; again; {
+		before := def
+		k.mark = mark(path) + codeMark(path, before)
+		defs, err := runner.Load(path)
+		if err != nil {
+			return nil, err
+		}
+		def, again = defs[0], defs[0].CodeFile != "" && (before == nil || defs[0].CodeFile != before.CodeFile)
+	}
+	return def, nil
 }
 
 // apply hands the definitions over. Together they may clash where each is good.

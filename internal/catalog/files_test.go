@@ -153,3 +153,25 @@ func TestWatch(t *testing.T) {
 	stop()
 	<-done
 }
+
+// What is written while a file, or its code, is being read is no less seen.
+func TestChangesDuringTheReading(t *testing.T) {
+	f := open(t, map[string]string{"a.yaml": script("a", "return 0"), "b.yaml": "name: b\ntype: javascript\ncodeFile: b.js\n", "b.js": "return 0"})
+	for round := 1; round <= 50; round++ {
+		f.write(t, "a.yaml", script("a", fmt.Sprint("return ", -round)))
+		f.write(t, "b.js", fmt.Sprint("return ", -round))
+		read := make(chan struct{})
+		go func() {
+			defer close(read)
+			f.refresh()
+		}()
+		for begun := time.Now(); time.Since(begun) < time.Duration(round)*60*time.Microsecond; {
+		}
+		f.write(t, "a.yaml", script("a", fmt.Sprint("return ", round)))
+		f.write(t, "b.js", fmt.Sprint("return ", round))
+		<-read
+		f.refresh()
+		require.Equal(t, fmt.Sprint(round), f.run(t, "a"))
+		require.Equal(t, fmt.Sprint(round), f.run(t, "b"))
+	}
+}

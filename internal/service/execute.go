@@ -98,10 +98,16 @@ func (s *Server) answer(w http.ResponseWriter, result *runner.Result, details bo
 func (s *Server) describe(w http.ResponseWriter, result *runner.Result) {
 	w.Header().Set("X-Execution-Id", result.ExecutionID)
 	if failure := result.Failure; failure != nil {
-		if failure.Reason == errclass.Shutdown {
-			s.cut.Add(1)
-		}
+		s.countCut(failure.Reason)
 		describeFailure(w, failure.Class, failure.Reason, failure.Retryable, failure.RetryAfter)
+	}
+}
+
+// countCut counts what this drain cut off, and not what another's did: a worker's, or one
+// whose outcome is kept.
+func (s *Server) countCut(reason errclass.Reason) {
+	if reason == errclass.Shutdown && s.draining.Load() {
+		s.cut.Add(1)
 	}
 }
 

@@ -164,9 +164,7 @@ func (s *Server) answerOutcome(w http.ResponseWriter, o *queue.Outcome, details 
 	h := w.Header()
 	h.Set("X-Execution-Id", o.ExecutionID)
 	if o.Class != "" {
-		if o.Reason == errclass.Shutdown {
-			s.cut.Add(1)
-		}
+		s.countCut(o.Reason)
 		describeFailure(w, o.Class, o.Reason, o.Retryable, time.Duration(o.RetryAfterMs)*time.Millisecond)
 	}
 	document := o.Document
