@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -48,11 +49,7 @@ func (s *Server) listTools(w http.ResponseWriter, r *http.Request) {
 		return 1
 	})
 	defs = defs[start:]
-	var next string
-	if len(defs) > page.limit {
-		defs = defs[:page.limit]
-		next = toolID(defs[page.limit-1])
-	}
+	defs, next := pageOf(page, defs, toolID)
 	list := make([]runner.Definition, len(defs))
 	for i, def := range defs {
 		list[i] = completed(def)
@@ -383,16 +380,30 @@ func (s *Server) versions(r *http.Request) ([]queue.Stored, error) {
 }
 
 func (s *Server) listVersions(w http.ResponseWriter, r *http.Request) {
+	page, err := readPage(r, "limit", "cursor")
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	before := math.MaxInt
+	if page.cursor != "" {
+		if before, err = strconv.Atoi(page.cursor); err != nil {
+			s.refuse(w, strangeCursor())
+			return
+		}
+	}
 	versions, err := s.versions(r)
 	if err != nil {
 		s.refuse(w, err)
 		return
 	}
+	versions = slices.DeleteFunc(versions, func(v queue.Stored) bool { return v.Version >= before })
+	versions, next := pageOf(page, versions, func(v queue.Stored) string { return strconv.Itoa(v.Version) })
 	list := make([]shownVersion, len(versions))
 	for i, v := range versions {
 		list[i] = shownVersion{Version: v.Version, UpdatedAt: v.UpdatedAt, UpdatedBy: v.UpdatedBy}
 	}
-	s.succeed(w, list)
+	s.succeedPage(w, r, list, next)
 }
 
 func (s *Server) showVersion(w http.ResponseWriter, r *http.Request) {
@@ -443,6 +454,19 @@ func readPage(r *http.Request, known ...string) (p page, err error) {
 		}
 	}
 	return p, nil
+}
+
+// pageOf is the part that a page holds of a list, and the cursor of the next: the name
+// of the last in this one, or "".
+func pageOf[T any](p page, list []T, name func(T) string) (part []T, next string) {
+	if len(list) <= p.limit {
+		return list, ""
+	}
+	return list[:p.limit], name(list[p.limit-1])
+}
+
+func strangeCursor() error {
+	return errclass.NewAPIError(errclass.CodeBadRequest, "Query parameter cursor is not one that this list gave")
 }
 
 // succeedPage answers with a part of a list, and with where the next one begins.
