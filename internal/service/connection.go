@@ -188,6 +188,8 @@ func (c *connection) Close() error {
 		io.CopyN(io.Discard, c.Conn, lingerBytes) // as much as comes; any end will do
 	}
 	defer c.release()
+	// TLS says goodbye, for which it would wait 5 s where the client doesn't read.
+	defer time.AfterFunc(lingerTime, func() { c.raw.Close() }).Stop()
 	return c.Conn.Close()
 }
 
