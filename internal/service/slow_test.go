@@ -27,7 +27,7 @@ const (
 	crowdSize = 50
 	// crowdMemory bounds what one of them may take, with its side of the connection,
 	// which is in this process too.
-	crowdMemory = 1 << 20
+	crowdMemory = 2 << 20
 	// answeredWithin bounds each execution of the good client: generous, as the machine
 	// may be busy, and far below what it takes to wait for one bad client after another.
 	answeredWithin = 10 * time.Second
@@ -86,27 +86,30 @@ var (
 	longHeader  = badClient{name: "endless header", begin: healthLine + "X: ", behave: func(c net.Conn) { pour(c, "y") }}
 	longPath    = badClient{name: "endless path", begin: "GET /", behave: func(c net.Conn) { pour(c, "y") }}
 	longBody    = badClient{name: "body longer than allowed", begin: executeLine + "Content-Length: 1000000000\r\n\r\n", behave: func(c net.Conn) { pour(c, " ") }}
-	manyChunks  = badClient{name: "endless chunks", begin: executeLine + chunked, behave: func(c net.Conn) { pour(c, "1\r\n \r\n") }}
+	manyChunks  = badClient{name: "endless chunks", begin: executeLine + chunked, behave: func(c net.Conn) { pour(c, "400\r\n"+strings.Repeat(" ", 1<<10)+"\r\n") }}
 	longTrailer = badClient{name: "endless trailer", begin: executeLine + chunked + "0\r\n", behave: func(c net.Conn) { pour(c, "X: y\r\n") }}
 )
 
 // Crowds of each bad kind, in the clear and over TLS: the service rids itself of all of
 // them, they take memory within bounds, and whoever behaves is served throughout. Those
 // that wait for a timeout come together; so do, over TLS, those that end by different limits.
+// Where a size is the limit, there is all the time to fill the memory.
 func TestCrowdsOfBadClients(t *testing.T) {
 	for _, round := range []struct {
 		name    string
 		secured bool
+		reading time.Duration // how long a request may take to arrive
 		clients []badClient
 	}{
-		{"slow", false, []badClient{slowHeader, slowBody, slowChunks, silent, headerOnly}},
-		{"never reads", false, []badClient{neverReads}},
-		{"headers", false, []badClient{manyHeaders, longHeader, longPath, longTrailer}},
-		{"bodies", false, []badClient{longBody, manyChunks}},
-		{"over TLS", true, []badClient{slowHeader, slowBody, silent, neverReads}},
+		{"slow", false, time.Second, []badClient{slowHeader, slowBody, slowChunks, silent, headerOnly}},
+		{"never reads", false, time.Second, []badClient{neverReads}},
+		{"headers", false, patience, []badClient{manyHeaders, longHeader, longPath, longTrailer}},
+		{"bodies", false, patience, []badClient{longBody, manyChunks}},
+		{"over TLS", true, time.Second, []badClient{slowHeader, slowBody, silent, neverReads}},
 	} {
 		t.Run(round.name, func(t *testing.T) {
 			settings := impatient
+			settings.ReadHeaderTimeout, settings.ReadTimeout = round.reading, round.reading
 			if round.secured {
 				settings.TLS = certified(t)
 			}
@@ -195,7 +198,7 @@ func TestIdleConnectionsUpToTheBound(t *testing.T) {
 func slowTools(t testing.TB) runner.Options {
 	options := plainTools(t)
 	large := &runner.Definition{Name: "large", Type: runner.JavaScript, Code: "return 1", Description: strings.Repeat("x", 64<<10)}
-	flood := define(t, "name: flood\ntype: javascript\ncode: return 'x'.repeat(200000)\n")
+	flood := define(t, "name: flood\ntype: javascript\ncode: return 'x'.repeat(100000)\n")
 	options.Tools = append(options.Tools, large, flood)
 	return options
 }
