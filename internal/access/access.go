@@ -95,6 +95,11 @@ func (a *Authenticator) Authenticate(ctx context.Context, header http.Header, ad
 		return nil, err
 	}
 	from := neighbourhood(address)
+	if a.brake.wait(from, a.now()) > 0 { // it is checked with the keys at hand, and makes nobody wait for others
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		ctx = over
+	}
 	p, err := a.principal(ctx, c)
 	if err == nil {
 		if wait := a.brake.held(from, p, a.now()); wait > 0 {

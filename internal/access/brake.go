@@ -67,13 +67,20 @@ func (b *brake) held(from netip.Prefix, p *Principal, now time.Time) time.Durati
 	if _, ok := b.passes.GetIfPresent(known); ok { // which prolongs it
 		return 0
 	}
-	if l, ok := b.addresses.GetIfPresent(from); ok {
-		if wait := untilOne(l, now); wait > 0 {
-			return wait
-		}
+	if wait := b.wait(from, now); wait > 0 {
+		return wait
 	}
 	b.passes.Set(known, struct{}{})
 	return 0
+}
+
+// wait is how long until from has a failure left; mostly zero.
+func (b *brake) wait(from netip.Prefix, now time.Time) time.Duration {
+	l, ok := b.addresses.GetIfPresent(from)
+	if !ok {
+		return 0
+	}
+	return untilOne(l, now)
 }
 
 // failed spends one failure of from; where none is left, it returns how long until

@@ -123,6 +123,21 @@ func TestWhoCantHaveGuessedPasses(t *testing.T) {
 	require.Equal(t, 429, b.try(good, address))
 }
 
+// Who is braked holds no connection while keys are read anew for tokens that he makes up.
+func TestWhoIsBrakedWaitsForNoKeys(t *testing.T) {
+	i := newIssuer(t, jwks(t, jwk(t, &p256().PublicKey, "a", nil)))
+	b := &braked{t: t, clock: &clock{}}
+	b.Authenticator = open(t, access.Options{JWT: access.JWTOptions{JWKS: i.URL}, Failures: 1, Now: b.clock.now})
+	require.Equal(t, 200, b.try(es256(t, p256(), "a", claims(nil)), "198.51.100.1")) // the keys are there
+	b.fail(1, "198.51.100.1")
+	block := make(chan struct{})
+	i.block.Store(&block)
+	defer close(block)
+	began := time.Now()
+	require.Equal(t, 429, b.try(es256(t, p256(), "unknown", claims(nil)), "198.51.100.1"))
+	require.Less(t, time.Since(began), 4*time.Second) // one reading may take 5 s
+}
+
 // Of those whose token might be a guess, who was there before goes on, for an hour after
 // they last were, also with another token.
 func TestWhoHeldPasses(t *testing.T) {

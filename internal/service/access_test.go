@@ -137,6 +137,7 @@ func TestKeysOverHTTP(t *testing.T) {
 		`{"name":"x","role":"king"}`:                     `{"field":"/role","message":"must be viewer, member or admin"}`,
 		`{"role":"admin"}`:                               `{"field":"/name"`,
 		`{"name":"x","role":"admin","tools":["a b"]}`:    `{"field":"/tools/0"`,
+		`{"name":"x","role":"admin","tools":[]}`:         `{"field":"/tools","message":"must name one at least`,
 		`{"name":"x","role":"admin","expiresAt":"2001"}`: "Malformed request body",
 		`{"name":"x","rôle":"admin"}`:                    "Malformed request body",
 	} {

@@ -186,6 +186,38 @@ func TestConcurrentPatches(t *testing.T) {
 	}
 }
 
+// Who has a version isn't sent it again; what a version is compared with may be weak here.
+func TestVersionsThatTheCallerHas(t *testing.T) {
+	n := begin(t, plainTools(t), service.Options{})
+	admin := n.key(t, "acme", access.Admin)
+	tag := n.ask(t, admin, "POST", acmeTools, `{"name":"t","type":"javascript","code":"return 1"}`).Header.Get("ETag")
+	for _, c := range []struct {
+		path, has string
+		status    int
+	}{
+		{"/tools/t", tag, 304},
+		{"/tools/t", "W/" + tag, 304},
+		{"/tools/t", `"0", ` + tag, 304},
+		{"/tools/t", "*", 304},
+		{"/tools/t", `"0"`, 200},
+		{"/tools/t", strings.Trim(tag, `"`), 200},
+		{"/tools/t", "", 200},
+		{"/tools/echo", "*", 200}, // a file's has no ETag
+		{"/tools/nope", "*", 404},
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			a := n.ask(t, admin, method, c.path, "", "If-None-Match", c.has)
+			require.Equal(t, c.status, a.StatusCode, "%s %s", c.path, c.has)
+			require.Equal(t, "no-store", a.Header.Get("Cache-Control"))
+			if c.status == 304 {
+				require.Equal(t, []string{tag, "", ""}, []string{a.Header.Get("ETag"), a.Header.Get("Content-Type"), a.body})
+			}
+		}
+	}
+	require.Equal(t, 200, n.ask(t, admin, "PATCH", "/tools/t", `{"description":"new"}`).StatusCode)
+	require.Equal(t, 200, n.ask(t, admin, "GET", "/tools/t", "", "If-None-Match", tag).StatusCode)
+}
+
 // Lists come in pages, with their ends where the bounds are; what a page shows isn't shown
 // again.
 func TestPages(t *testing.T) {

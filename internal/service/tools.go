@@ -80,11 +80,27 @@ func (s *Server) showTool(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, err)
 		return
 	}
-	if stored, ok := s.stored(r, def); ok {
+	stored, ok := s.stored(r, def)
+	switch {
+	case ok && matches(r.Header["If-None-Match"], etag(stored), weakly):
+		s.unchanged(w, stored)
+	case ok:
 		s.succeedStored(w, stored)
-		return
+	default:
+		s.succeed(w, completed(def))
 	}
-	s.succeed(w, completed(def))
+}
+
+// unchanged answers a caller who has this version (RFC 9110, section 15.4.5).
+func (s *Server) unchanged(w http.ResponseWriter, stored queue.Stored) {
+	h := w.Header()
+	h.Set("ETag", etag(stored))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	if s.draining.Load() {
+		h.Set("Connection", "close")
+	}
+	w.WriteHeader(http.StatusNotModified)
 }
 
 // succeedStored shows a version as it is stored, with the ETag of just that one: the
@@ -338,17 +354,23 @@ func (s *Server) writable(r *http.Request) (*runner.Definition, queue.Stored, er
 	if !ok {
 		return nil, stored, errclass.NewAPIError(errclass.CodeConflict, "Tool '%s' is read-only here: a file of the service defines it", toolID(def))
 	}
-	if wanted := r.Header.Values("If-Match"); len(wanted) > 0 && !matches(wanted, etag(stored)) {
+	if wanted := r.Header.Values("If-Match"); len(wanted) > 0 && !matches(wanted, etag(stored), strongly) {
 		return nil, stored, storeFault(queue.ErrStale, def)
 	}
 	return def, stored, nil
 }
 
-// matches compares If-Match strongly (RFC 9110, section 13.1.1).
-func matches(wanted []string, tag string) bool {
-	for _, value := range wanted {
+// strongly and weakly compare what If-Match and If-None-Match name with a version's ETag
+// (RFC 9110, section 8.8.3.2).
+func strongly(item, tag string) bool { return item == tag }
+
+func weakly(item, tag string) bool { return strings.TrimPrefix(item, "W/") == tag }
+
+// matches tells whether the values of If-Match or If-None-Match name a version.
+func matches(values []string, tag string, same func(item, tag string) bool) bool {
+	for _, value := range values {
 		for item := range strings.SplitSeq(value, ",") {
-			if item = strings.TrimSpace(item); item == "*" || item == tag {
+			if item = strings.TrimSpace(item); item == "*" || same(item, tag) {
 				return true
 			}
 		}
