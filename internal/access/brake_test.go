@@ -112,6 +112,7 @@ func TestWhoCantHaveGuessedPasses(t *testing.T) {
 	b := &braked{t: t, clock: &clock{}, store: store}
 	b.Authenticator = open(t, access.Options{Keys: store, JWT: access.JWTOptions{JWKS: i.URL}, Failures: 1, Now: b.clock.now})
 	const address = "198.51.100.1"
+	require.Equal(t, 200, b.try(es256(t, p256(), "a", claims(nil)), "198.51.100.2")) // the keys are there
 	b.fail(1, address)
 	require.Equal(t, 429, b.try("wrong", address))
 	require.Equal(t, 200, b.try(good, address))
