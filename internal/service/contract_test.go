@@ -206,6 +206,9 @@ func TestContract(t *testing.T) {
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
 				for caller := range c.callers {
 					e, ok := served(method, path)
+					if !ok && caller != "none" && caller != "admin" {
+						continue // a method that isn't there asks for no credentials
+					}
 					faults := []bodyFault{bodyFaults[0]}
 					if ok && e.body {
 						faults = bodyFaults

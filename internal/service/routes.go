@@ -133,8 +133,7 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Cache-Control", "no-store")
+	s.setCommon(w.Header())
 	s.opts.Metrics.ServeHTTP(w, r)
 }
 

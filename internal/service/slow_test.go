@@ -377,10 +377,10 @@ func (s *standalone) keepExecuting(gone <-chan struct{}) error {
 	}
 }
 
-// memory is what this process holds.
+// memory is what lives in this process, and a little garbage.
 func memory() int64 {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapInuse + m.StackInuse)
+	return int64(m.HeapAlloc + m.StackInuse)
 }

@@ -93,13 +93,8 @@ func (s *Server) showTool(w http.ResponseWriter, r *http.Request) {
 
 // unchanged answers a caller who has this version (RFC 9110, section 15.4.5).
 func (s *Server) unchanged(w http.ResponseWriter, stored queue.Stored) {
-	h := w.Header()
-	h.Set("ETag", etag(stored))
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
-	if s.draining.Load() {
-		h.Set("Connection", "close")
-	}
+	w.Header().Set("ETag", etag(stored))
+	s.setCommon(w.Header())
 	w.WriteHeader(http.StatusNotModified)
 }
 
