@@ -300,7 +300,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 
 // Those that never say anything make room when a header would have had to be there.
 func TestConnectionsThatNeverSpeakMakeRoom(t *testing.T) {
-	s := serve(t, plainTools(t), service.Options{Connections: 2, ReadHeaderTimeout: 100 * time.Millisecond})
+	s := serve(t, plainTools(t), service.Options{Connections: 2, ReadHeaderTimeout: 250 * time.Millisecond})
 	silent := []*wire{s.dial(t), s.dial(t)}
 	late := s.dial(t)
 	late.send(t, healthRequest)
