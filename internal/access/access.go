@@ -24,8 +24,9 @@ type Options struct {
 	JWT JWTOptions
 	// Failures is how many credentials that don't hold an address may send at once,
 	// and regain within a minute. Of IPv6, an address is its /64. Beyond that, it gets
-	// 429 for every credential but one that held for it within the last hour.
-	// Defaults to 20; negative is an error.
+	// 429 for them, and for what a guess could be: an HS256 token whose subject had none
+	// that held there within the last hour. API keys and tokens of the JWKS, which nobody
+	// guesses, hold on. Defaults to 20; negative is an error.
 	Failures int
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
@@ -94,19 +95,23 @@ func (a *Authenticator) Authenticate(ctx context.Context, header http.Header, ad
 		return nil, err
 	}
 	from := neighbourhood(address)
-	if wait := a.brake.wait(from, c, a.now()); wait > 0 {
-		return nil, a.braked(wait)
+	if a.brake.wait(from, a.now()) > 0 { // it is checked with the keys at hand, and makes nobody wait for others
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		ctx = over
 	}
 	p, err := a.principal(ctx, c)
 	if err == nil {
-		a.brake.held(from, c)
+		if wait := a.brake.held(from, p, a.now()); wait > 0 {
+			return nil, a.braked(wait)
+		}
 		return p, nil
 	}
 	a.log.DebugContext(ctx, "credential refused", slog.String("address", address.String()), slog.String("reason", err.Error()))
 	if errors.Is(err, errNoKeys) {
 		return nil, unavailable(err)
 	}
-	if wait := a.brake.failed(from, c, a.now()); wait > 0 {
+	if wait := a.brake.failed(from, a.now()); wait > 0 {
 		return nil, a.braked(wait)
 	}
 	e := errclass.NewAPIError(errclass.CodeUnauthorized, "Invalid or expired token")

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"crypto/sha256"
 	"math"
 	"net/netip"
 	"time"
@@ -16,25 +15,26 @@ const (
 	maxAddresses = 100_000
 	// addressIdle is after when an address has regained all its failures.
 	addressIdle = time.Minute
-	// maxHeld bounds how many credentials that held are remembered.
+	// maxHeld bounds how many subjects of tokens that held are remembered.
 	maxHeld = 65_536
-	// heldFor is how long a credential that held for an address passes the brake.
+	// heldFor is how long a subject whose token held for an address passes the brake.
 	heldFor = time.Hour
 )
 
-// brake slows down addresses that send credentials which don't hold. A check that is
-// under way when the brake falls still ends: what it found out, where it failed, is
-// told as 429.
+// brake slows down addresses that send credentials which don't hold, not others behind the
+// same address: one who guesses would lock out all of an office, or of a proxy that isn't
+// known as one. So credentials are checked all the same. What holds is turned away only
+// where it may be a guess come true.
 type brake struct {
 	failures  int
 	addresses *otter.Cache[netip.Prefix, *rate.Limiter] // only those that failed
 	passes    *otter.Cache[pass, struct{}]
 }
 
-// pass is a credential that held for an address.
+// pass is a caller whose token held for an address.
 type pass struct {
-	from netip.Prefix
-	sum  [sha256.Size]byte
+	from   netip.Prefix
+	caller string
 }
 
 func newBrake(failures int, now func() time.Time) *brake {
@@ -58,35 +58,34 @@ func (b *brake) close() {
 	b.passes.StopAllGoroutines()
 }
 
-// wait is how long until from may try c; mostly zero.
-func (b *brake) wait(from netip.Prefix, c credential, now time.Time) time.Duration {
+// held is how long until from may know that a credential of p holds; mostly zero.
+func (b *brake) held(from netip.Prefix, p *Principal, now time.Time) time.Duration {
+	if !p.guessable {
+		return 0
+	}
+	known := pass{from, p.ID}
+	if _, ok := b.passes.GetIfPresent(known); ok { // which prolongs it
+		return 0
+	}
+	if wait := b.wait(from, now); wait > 0 {
+		return wait
+	}
+	b.passes.Set(known, struct{}{})
+	return 0
+}
+
+// wait is how long until from has a failure left; mostly zero.
+func (b *brake) wait(from netip.Prefix, now time.Time) time.Duration {
 	l, ok := b.addresses.GetIfPresent(from)
 	if !ok {
 		return 0
 	}
-	wait := untilOne(l, now)
-	if wait == 0 {
-		return 0
-	}
-	// Reading a pass prolongs it, which is right: it holds again, or failed takes it.
-	if _, ok := b.passes.GetIfPresent(pass{from, c.sum}); ok {
-		return 0
-	}
-	return wait
-}
-
-// held remembers that c held.
-func (b *brake) held(from netip.Prefix, c credential) {
-	p := pass{from, c.sum}
-	if _, ok := b.passes.GetIfPresent(p); !ok {
-		b.passes.Set(p, struct{}{})
-	}
+	return untilOne(l, now)
 }
 
 // failed spends one failure of from; where none is left, it returns how long until
 // there is.
-func (b *brake) failed(from netip.Prefix, c credential, now time.Time) time.Duration {
-	b.passes.Invalidate(pass{from, c.sum})
+func (b *brake) failed(from netip.Prefix, now time.Time) time.Duration {
 	l, _ := b.addresses.ComputeIfAbsent(from, func() (*rate.Limiter, bool) {
 		return rate.NewLimiter(rate.Limit(float64(b.failures)/time.Minute.Seconds()), b.failures), false
 	})

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
 	"testing"
@@ -24,9 +23,8 @@ func TestBrakeIsBounded(t *testing.T) {
 	for n := range uint64(2 * bound) {
 		binary.BigEndian.PutUint64(address[:], n)
 		from := neighbourhood(netip.AddrFrom16(address))
-		c := credential{sum: sha256.Sum256(address[:])}
-		b.failed(from, c, now)
-		b.held(from, c)
+		b.held(from, &Principal{ID: "user:ada", guessable: true}, now)
+		b.failed(from, now)
 	}
 	b.addresses.CleanUp()
 	b.passes.CleanUp()

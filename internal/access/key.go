@@ -95,6 +95,9 @@ func (k *Key) faults(now time.Time) (faults []errclass.FieldError) {
 	if _, err := ParseRole(string(k.Role)); err != nil {
 		fault("/role", fmt.Sprintf("must be %s, %s or %s", Viewer, Member, Admin))
 	}
+	if k.Tools != nil && len(k.Tools) == 0 { // it would read as all tools, and can't have been meant so
+		fault("/tools", "must name one at least, or be left out: the key is for all tools then")
+	}
 	if len(k.Tools) > maxKeyTools {
 		fault("/tools", fmt.Sprintf("must be at most %d", maxKeyTools))
 	}

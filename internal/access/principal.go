@@ -16,6 +16,9 @@ type Principal struct {
 	Tools []string
 	// Key is the API key of the caller; nil for others.
 	Key *Key
+
+	// guessable is a caller by a secret that people chose.
+	guessable bool
 }
 
 // Anonymous is everybody, for a service that asks for no credentials.

@@ -153,7 +153,7 @@ func (t *tokens) current() *snapshot {
 func (t *tokens) parse(raw string, keys *snapshot) (*Principal, error) {
 	var c claims
 	tried := false
-	_, err := t.parser.ParseWithClaims(raw, &c, func(token *jwt.Token) (any, error) {
+	token, err := t.parser.ParseWithClaims(raw, &c, func(token *jwt.Token) (any, error) {
 		kid, err := checkHeader(token.Header)
 		if err != nil {
 			return nil, err
@@ -174,7 +174,11 @@ func (t *tokens) parse(raw string, keys *snapshot) (*Principal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.principal()
+	p, err := c.principal()
+	if err == nil {
+		p.guessable = token.Method.Alg() == hmacMethod
+	}
+	return p, err
 }
 
 // checkHeader returns the kid, or "". Extensions that the token says one must

@@ -103,7 +103,7 @@ func TestClaims(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, tc.want, p)
+			require.EqualExportedValues(t, tc.want, p)
 		})
 	}
 }

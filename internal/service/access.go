@@ -211,7 +211,7 @@ func (s *Server) clientAddress(r *http.Request) netip.Addr {
 	}
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		next, err := netip.ParseAddr(strings.TrimSpace(hop))
+		next, err := parseHop(strings.TrimSpace(hop))
 		if err != nil {
 			break
 		}
@@ -220,6 +220,14 @@ func (s *Server) clientAddress(r *http.Request) netip.Addr {
 		}
 	}
 	return address.Unmap()
+}
+
+// parseHop reads an address as proxies write it: some add the port.
+func parseHop(hop string) (netip.Addr, error) {
+	if withPort, err := netip.ParseAddrPort(hop); err == nil {
+		return withPort.Addr(), nil
+	}
+	return netip.ParseAddr(strings.Trim(hop, "[]"))
 }
 
 func (s *Server) trusted(address netip.Addr) bool {

@@ -137,6 +137,7 @@ func TestKeysOverHTTP(t *testing.T) {
 		`{"name":"x","role":"king"}`:                     `{"field":"/role","message":"must be viewer, member or admin"}`,
 		`{"role":"admin"}`:                               `{"field":"/name"`,
 		`{"name":"x","role":"admin","tools":["a b"]}`:    `{"field":"/tools/0"`,
+		`{"name":"x","role":"admin","tools":[]}`:         `{"field":"/tools","message":"must name one at least`,
 		`{"name":"x","role":"admin","expiresAt":"2001"}`: "Malformed request body",
 		`{"name":"x","rôle":"admin"}`:                    "Malformed request body",
 	} {
@@ -169,7 +170,8 @@ func TestLimitOfATool(t *testing.T) {
 
 func TestGuessesAreSlowed(t *testing.T) {
 	n := begin(t, plainTools(t), service.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
-	known, fresh := n.key(t, "acme", access.Member), n.key(t, "acme", access.Member)
+	fresh := token(t, jwt.MapClaims{"sub": "eve", "organizationId": "acme", "role": "member"})
+	known := token(t, jwt.MapClaims{"sub": "ada", "organizationId": "acme", "role": "member"})
 	from := []string{"X-Forwarded-For", "203.0.113.9, 198.51.100.7"}
 	require.Equal(t, 200, n.ask(t, known, "GET", "/tools", "", from...).StatusCode)
 	for i := range 100 {
@@ -184,7 +186,11 @@ func TestGuessesAreSlowed(t *testing.T) {
 	}
 	require.Equal(t, 429, n.ask(t, fresh, "GET", "/tools", "", from...).StatusCode, "even a right guess")
 	require.Equal(t, 200, n.ask(t, known, "GET", "/tools", "", from...).StatusCode, "who has been there goes on")
+	require.Equal(t, 200, n.ask(t, n.key(t, "acme", access.Member), "GET", "/tools", "", from...).StatusCode, "nobody guesses a key")
 	require.Equal(t, 200, n.ask(t, fresh, "GET", "/tools", "", "X-Forwarded-For", "198.51.100.8").StatusCode, "from elsewhere")
+	for _, hop := range []string{"198.51.100.7:49152", "[::ffff:198.51.100.7]:443", "[::ffff:198.51.100.7]"} { // some proxies write it so
+		require.Equal(t, 429, n.ask(t, fresh, "GET", "/tools", "", "X-Forwarded-For", hop).StatusCode, hop)
+	}
 	// What the client says of itself doesn't count.
 	require.Equal(t, 429, n.ask(t, fresh, "GET", "/tools", "", "X-Forwarded-For", "203.0.113.200, 198.51.100.7").StatusCode)
 }

@@ -21,13 +21,18 @@ func (s *Server) send(w http.ResponseWriter, status int, document []byte) {
 	h := w.Header()
 	h.Set("Content-Type", jsonType)
 	h.Set("Content-Length", strconv.Itoa(len(document)))
+	s.setCommon(h)
+	w.WriteHeader(status)
+	w.Write(document) // an error means that the client is gone, and there is nobody to tell
+}
+
+// setCommon sets what every answer says.
+func (s *Server) setCommon(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	if s.draining.Load() {
 		h.Set("Connection", "close")
 	}
-	w.WriteHeader(status)
-	w.Write(document) // an error means that the client is gone, and there is nobody to tell
 }
 
 // succeed answers {"success":true,"data":…}.

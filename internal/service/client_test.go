@@ -249,16 +249,18 @@ func TestPipelinedRequests(t *testing.T) {
 	}
 }
 
+const healthRequest = healthLine + "\r\n"
+
 // Beyond the bound clients wait for their turn; nobody is lost.
 func TestConnectionsAreBounded(t *testing.T) {
-	s := serve(t, plainTools(t), service.Options{Connections: 2})
+	upstream := newGate(t)
+	s := serve(t, upstream.tool(t), service.Options{Connections: 2})
 	first, second, third := s.dial(t), s.dial(t), s.dial(t)
-	const request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	for _, w := range []*wire{first, second} {
-		w.send(t, request)
-		w.answer(t, "GET")
+		w.send(t, "POST /tools/wait/execute HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		await1(t, upstream.arrived)
 	}
-	third.send(t, request)
+	third.send(t, healthRequest)
 	require.NoError(t, third.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
 	_, err := third.in.ReadByte()
 	require.Error(t, err, "the third connection has to wait")
@@ -266,6 +268,47 @@ func TestConnectionsAreBounded(t *testing.T) {
 	require.NoError(t, third.SetReadDeadline(time.Now().Add(patience)))
 	response, _ := third.answer(t, "GET")
 	require.Equal(t, http.StatusOK, response.StatusCode)
+}
+
+// Connections that are only held keep nobody out: an idle one makes room, never one that
+// owes an answer or has yet to ask.
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	for _, secured := range []bool{false, true} {
+		t.Run(fmt.Sprintf("TLS %v", secured), func(t *testing.T) {
+			upstream := newGate(t)
+			settings := service.Options{Connections: 3}
+			if secured {
+				settings.TLS = certified(t)
+			}
+			s := serve(t, upstream.tool(t), settings)
+			s.trust(secured)
+			busy, idle, fresh, late := s.dial(t), s.dial(t), s.dial(t), s.dial(t)
+			busy.send(t, "POST /tools/wait/execute HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			await1(t, upstream.arrived)
+			for _, w := range []*wire{idle, late, fresh} {
+				w.send(t, healthRequest)
+				response, _ := w.answer(t, "GET")
+				require.Equal(t, http.StatusOK, response.StatusCode)
+			}
+			idle.ended(t)
+			upstream.open()
+			_, body := busy.answer(t, "POST")
+			require.Equal(t, success(`"opened"`), settled(body))
+		})
+	}
+}
+
+// Those that never say anything make room when a header would have had to be there.
+func TestConnectionsThatNeverSpeakMakeRoom(t *testing.T) {
+	s := serve(t, plainTools(t), service.Options{Connections: 2, ReadHeaderTimeout: 250 * time.Millisecond})
+	silent := []*wire{s.dial(t), s.dial(t)}
+	late := s.dial(t)
+	late.send(t, healthRequest)
+	response, _ := late.answer(t, "GET")
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	for _, w := range silent {
+		w.ended(t)
+	}
 }
 
 // A client that doesn't read can't keep a connection for ever.

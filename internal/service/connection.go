@@ -1,6 +1,7 @@
 package service
 
 import (
+	"container/list"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -22,6 +23,9 @@ type boundListener struct {
 
 	once   sync.Once
 	closed chan struct{}
+
+	mu   sync.Mutex
+	idle list.List // of *connection: those between two requests, the longest idle first
 }
 
 func newBoundListener(l net.Listener, config *tls.Config, connections int, writeTimeout time.Duration) *boundListener {
@@ -31,24 +35,84 @@ func newBoundListener(l net.Listener, config *tls.Config, connections int, write
 	}
 }
 
-// Accept waits for a free slot first, so that clients beyond the bound wait in
-// the kernel's queue, where they cost nothing.
+// Accept holds one client beyond the bound until there is a slot for it; all others wait
+// in the kernel's queue, where they cost nothing.
 func (l *boundListener) Accept() (net.Conn, error) {
-	select {
-	case <-l.closed:
-		return nil, net.ErrClosed
-	case l.slots <- struct{}{}:
-	}
-	inner, err := l.Listener.Accept()
+	raw, err := l.Listener.Accept()
 	if err != nil {
-		<-l.slots
 		return nil, err
 	}
+	if err := l.enter(); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	c := &connection{Conn: raw, raw: raw, writeTimeout: l.writeTimeout, release: sync.OnceFunc(func() { <-l.slots })}
 	if l.tls != nil {
 		// Inside a connection: what net/http says by itself is seen before it is encrypted.
-		inner = tls.Server(inner, l.tls)
+		c.Conn = tls.Server(raw, l.tls)
 	}
-	return &connection{Conn: inner, writeTimeout: l.writeTimeout, release: sync.OnceFunc(func() { <-l.slots })}, nil
+	return c, nil
+}
+
+// idleMoment is how long a connection may be idle before it has to make room for a new
+// client: whoever got an answer just now may be sending the next request.
+const idleMoment = 250 * time.Millisecond
+
+// enter waits for a slot. Where all are taken, the connection that has been idle for
+// longest makes room: connections that are only held keep nobody out.
+func (l *boundListener) enter() error {
+	for {
+		select {
+		case l.slots <- struct{}{}:
+			return nil
+		default:
+		}
+		var again <-chan time.Time
+		if wait := l.makeRoom(time.Now()); wait > 0 {
+			again = time.After(wait)
+		}
+		select {
+		case l.slots <- struct{}{}:
+			return nil
+		case <-l.closed:
+			return net.ErrClosed
+		case <-again:
+		}
+	}
+}
+
+// makeRoom ends the connection that has been idle for longest, whose slot is free in a
+// moment. Where none has been idle for long enough, it says when to look again.
+func (l *boundListener) makeRoom(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	oldest := l.idle.Front()
+	if oldest == nil {
+		return idleMoment
+	}
+	c := oldest.Value.(*connection)
+	if wait := c.idleSince.Add(idleMoment).Sub(now); wait > 0 {
+		return wait
+	}
+	l.idle.Remove(oldest)
+	c.place = nil
+	c.raw.Close() // without TLS's goodbye, which might block; net/http does the rest
+	return 0
+}
+
+// track keeps the list of idle connections. net/http calls it for one connection from one
+// goroutine at a time.
+func (l *boundListener) track(c *connection, state http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case state == http.StateIdle:
+		c.idleSince = time.Now()
+		c.place = l.idle.PushBack(c)
+	case c.place != nil:
+		l.idle.Remove(c.place)
+		c.place = nil
+	}
 }
 
 func (l *boundListener) Close() error {
@@ -59,11 +123,14 @@ func (l *boundListener) Close() error {
 // connection is a client's connection as net/http sees it.
 type connection struct {
 	net.Conn
+	raw          net.Conn // what Conn encrypts, where it does
 	writeTimeout time.Duration
 	release      func()
-	active       bool        // between a request's header and the end of its answer; see [Server.trackActive]
-	late         atomic.Bool // the last read ran out of time
-	linger       atomic.Bool // an error of net/http's own went out: the client may still be sending
+	idleSince    time.Time
+	place        *list.Element // in the listener's list, while idle
+	active       bool          // between a request's header and the end of its answer; see [Server.trackActive]
+	late         atomic.Bool   // the last read ran out of time
+	linger       atomic.Bool   // an error of net/http's own went out: the client may still be sending
 }
 
 // Read notes when the client took too long: net/http calls a request line that
@@ -121,14 +188,15 @@ func (c *connection) Close() error {
 		io.CopyN(io.Discard, c.Conn, lingerBytes) // as much as comes; any end will do
 	}
 	defer c.release()
+	// TLS says goodbye, for which it would wait 5 s where the client doesn't read.
+	defer time.AfterFunc(lingerTime, func() { c.raw.Close() }).Stop()
 	return c.Conn.Close()
 }
 
 // trackActive counts connections that owe an answer. net/http calls it for one
 // connection from one goroutine at a time.
-func (s *Server) trackActive(nc net.Conn, state http.ConnState) {
-	c, ok := nc.(*connection)
-	if !ok || c.active == (state == http.StateActive) {
+func (s *Server) trackActive(c *connection, state http.ConnState) {
+	if c.active == (state == http.StateActive) {
 		return
 	}
 	c.active = state == http.StateActive

@@ -1,8 +1,10 @@
 package service_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -184,33 +186,101 @@ func TestConcurrentPatches(t *testing.T) {
 	}
 }
 
-func TestPagesOfTools(t *testing.T) {
+// Who has a version isn't sent it again; what a version is compared with may be weak here.
+func TestVersionsThatTheCallerHas(t *testing.T) {
+	n := begin(t, plainTools(t), service.Options{})
+	admin := n.key(t, "acme", access.Admin)
+	tag := n.ask(t, admin, "POST", acmeTools, `{"name":"t","type":"javascript","code":"return 1"}`).Header.Get("ETag")
+	for _, c := range []struct {
+		path, has string
+		status    int
+	}{
+		{"/tools/t", tag, 304},
+		{"/tools/t", "W/" + tag, 304},
+		{"/tools/t", `"0", ` + tag, 304},
+		{"/tools/t", "*", 304},
+		{"/tools/t", `"0"`, 200},
+		{"/tools/t", strings.Trim(tag, `"`), 200},
+		{"/tools/t", "", 200},
+		{"/tools/echo", "*", 200}, // a file's has no ETag
+		{"/tools/nope", "*", 404},
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			a := n.ask(t, admin, method, c.path, "", "If-None-Match", c.has)
+			require.Equal(t, c.status, a.StatusCode, "%s %s", c.path, c.has)
+			require.Equal(t, "no-store", a.Header.Get("Cache-Control"))
+			if c.status == 304 {
+				require.Equal(t, []string{tag, "", ""}, []string{a.Header.Get("ETag"), a.Header.Get("Content-Type"), a.body})
+			}
+		}
+	}
+	require.Equal(t, 200, n.ask(t, admin, "PATCH", "/tools/t", `{"description":"new"}`).StatusCode)
+	require.Equal(t, 200, n.ask(t, admin, "GET", "/tools/t", "", "If-None-Match", tag).StatusCode)
+}
+
+// Lists come in pages, with their ends where the bounds are; what a page shows isn't shown
+// again.
+func TestPages(t *testing.T) {
 	n := begin(t, runner.Options{}, service.Options{})
 	admin := n.key(t, "acme", access.Admin)
+	n.key(t, "other", access.Admin)
 	for i := range 7 {
 		require.Equal(t, 201, n.ask(t, admin, "POST", acmeTools, fmt.Sprintf(`{"name":"t%d","type":"javascript","code":"return 1"}`, i)).StatusCode)
+		if i > 0 {
+			require.Equal(t, 201, n.ask(t, admin, "POST", "/keys", fmt.Sprintf(`{"name":"k%d","role":"viewer"}`, i)).StatusCode)
+			require.Equal(t, 200, n.ask(t, admin, "PATCH", "/tools/t0", fmt.Sprintf(`{"description":"%d"}`, i)).StatusCode)
+		}
 	}
-	var seen []string
-	path := "/tools?limit=3"
-	for pages := 0; path != ""; pages++ {
-		require.Less(t, pages, 3)
+	for _, list := range []struct {
+		path string
+		want []string
+	}{
+		{"/tools", []string{"t0", "t1", "t2", "t3", "t4", "t5", "t6"}},
+		{"/keys", []string{"k1", "k2", "k3", "k4", "k5", "k6", "test"}},
+		{"/tools/t0/versions", []string{"7", "6", "5", "4", "3", "2", "1"}},
+	} {
+		for limit := 1; limit <= 8; limit++ {
+			seen := n.pages(t, admin, list.path, limit)
+			if list.path == "/keys" { // those of one millisecond are in no order
+				slices.Sort(seen)
+			}
+			require.Equal(t, list.want, seen, "%s by %d", list.path, limit)
+		}
+		for _, query := range []string{"limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "page=2", "limit=1;"} {
+			require.Equal(t, 400, n.ask(t, admin, "GET", list.path+"?"+query, "").StatusCode, query)
+		}
+	}
+	for _, path := range []string{"/keys?cursor=nope", "/tools/t0/versions?cursor=nope"} {
 		a := n.ask(t, admin, "GET", path, "")
+		require.Equal(t, refusal(400, "BAD_REQUEST", "Query parameter cursor is not one that this list gave"), a.body)
+	}
+	require.Equal(t, `{"success":true,"data":[]}`, n.ask(t, admin, "GET", "/tools/t0/versions?cursor=1", "").body)
+}
+
+// pages follows a list to its end, and returns what its items are called.
+func (n *node) pages(t testing.TB, key, path string, limit int) (seen []string) {
+	t.Helper()
+	path += fmt.Sprint("?limit=", limit)
+	for path != "" {
+		a := n.ask(t, key, "GET", path, "")
 		var page struct {
-			Data       []runner.Definition
+			Data []struct {
+				Name    string
+				Version json.Number
+			}
 			NextCursor string
 		}
 		require.NoError(t, json.Unmarshal([]byte(a.body), &page))
-		for _, def := range page.Data {
-			seen = append(seen, def.ID)
+		require.LessOrEqual(t, len(page.Data), limit)
+		require.NotEmpty(t, page.Data)
+		for _, item := range page.Data {
+			seen = append(seen, cmp.Or(item.Name, item.Version.String()))
 		}
 		link := a.Header.Get("Link")
 		require.Equal(t, page.NextCursor != "", link != "")
 		path, _, _ = strings.Cut(strings.TrimPrefix(link, "<"), ">")
 	}
-	require.Equal(t, []string{"t0", "t1", "t2", "t3", "t4", "t5", "t6"}, seen)
-	for _, query := range []string{"limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "page=2", "limit=1;"} {
-		require.Equal(t, 400, n.ask(t, admin, "GET", "/tools?"+query, "").StatusCode, query)
-	}
+	return seen
 }
 
 // One organization fills no node's memory: of tools and of keys there are as many as there

@@ -147,12 +147,8 @@ func (e *events) write(text []byte) {
 		e.begun = true
 		h := e.w.Header()
 		h.Set("Content-Type", eventsType)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-store")
 		h.Set("X-Accel-Buffering", "no") // nginx would keep events back
-		if e.server.draining.Load() {
-			h.Set("Connection", "close")
-		}
+		e.server.setCommon(h)
 		e.w.WriteHeader(http.StatusOK)
 	}
 	_, err := e.w.Write(text)

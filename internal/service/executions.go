@@ -339,7 +339,7 @@ func (s *Server) listExecutions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := strconv.ParseUint(cmp.Or(p.cursor, "0"), 36, 64); err != nil {
-		s.refuse(w, errclass.NewAPIError(errclass.CodeBadRequest, "Query parameter cursor is not one that this list gave"))
+		s.refuse(w, strangeCursor())
 		return
 	}
 	list, next, err := s.opts.Executions.List(r.Context(), c.organization, filter)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/almyty-inc/toolrun/errclass"
@@ -25,16 +26,30 @@ func shown(k access.Key) shownKey {
 }
 
 func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) {
+	page, err := readPage(r, "limit", "cursor")
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
 	keys, err := s.opts.Keys.List(r.Context(), callOf(r).organization)
 	if err != nil {
 		s.refuse(w, err)
 		return
 	}
+	if page.cursor != "" { // keys are never removed
+		last := slices.IndexFunc(keys, func(k access.Key) bool { return k.ID == page.cursor })
+		if last < 0 {
+			s.refuse(w, strangeCursor())
+			return
+		}
+		keys = keys[last+1:]
+	}
+	keys, next := pageOf(page, keys, func(k access.Key) string { return k.ID })
 	list := make([]shownKey, len(keys))
 	for i, k := range keys {
 		list[i] = shown(k)
 	}
-	s.succeed(w, list)
+	s.succeedPage(w, r, list, next)
 }
 
 func (s *Server) createKey(w http.ResponseWriter, r *http.Request) {

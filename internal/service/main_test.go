@@ -3,6 +3,7 @@ package service_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -37,8 +38,7 @@ type standalone struct {
 	server    *service.Server
 	client    *http.Client
 	log       *logBuffer
-	crowd     int  // how many bad clients come at once; zero: crowdSize
-	plain     bool // they don't speak TLS where the service does
+	plain     bool // bad clients don't speak TLS where the service does
 
 	stop context.CancelFunc // begins the drain
 	done chan struct{}      // closed when Serve has returned
@@ -73,13 +73,25 @@ func serve(t testing.TB, options runner.Options, settings service.Options) *stan
 	s.stop = stop
 	go func() {
 		defer close(s.done)
-		s.err = s.server.Serve(ctx, l)
+		s.err = s.server.Serve(ctx, soonFull{l})
 	}()
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		s.shutDown(t)
 	})
 	return s
+}
+
+// soonFull is a listener whose connections hold little that wasn't read yet: of clients that
+// don't read, it shows at once.
+type soonFull struct{ net.Listener }
+
+func (l soonFull) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		err = c.(*net.TCPConn).SetWriteBuffer(16 << 10)
+	}
+	return c, err
 }
 
 // logger writes into the log of the test.
@@ -134,6 +146,9 @@ func (s *standalone) dial(t testing.TB) *wire {
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
+	if strings.HasPrefix(s.url, "https:") {
+		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+	}
 	return &wire{c, bufio.NewReader(c)}
 }
 

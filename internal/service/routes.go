@@ -45,7 +45,7 @@ func (s *Server) organizationRoutes(mux chi.Router, prefix string) {
 		mux.Post(prefix+"/tools", s.needs(access.Admin, s.plain(s.createTool)))
 		mux.Patch(tool, s.needs(access.Admin, s.plain(s.patchTool)))
 		mux.Delete(tool, s.needs(access.Admin, s.plain(s.deleteTool)))
-		read(mux, tool+"/versions", s.needs(access.Viewer, s.plain(s.listVersions)))
+		read(mux, tool+"/versions", s.needs(access.Viewer, s.listVersions))
 		read(mux, tool+"/versions/{version}", s.needs(access.Viewer, s.plain(s.showVersion)))
 	}
 	if s.opts.Executions != nil {
@@ -55,7 +55,7 @@ func (s *Server) organizationRoutes(mux chi.Router, prefix string) {
 		mux.Get(execution+"/events", s.needs(access.Viewer, s.followExecution))
 	}
 	if s.opts.Keys != nil {
-		read(mux, prefix+"/keys", s.needs(access.Admin, s.plain(s.whole(s.listKeys))))
+		read(mux, prefix+"/keys", s.needs(access.Admin, s.whole(s.listKeys)))
 		mux.Post(prefix+"/keys", s.needs(access.Admin, s.plain(s.whole(s.createKey))))
 		mux.Delete(prefix+"/keys/{id}", s.needs(access.Admin, s.plain(s.whole(s.revokeKey))))
 	}
@@ -133,8 +133,7 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Cache-Control", "no-store")
+	s.setCommon(w.Header())
 	s.opts.Metrics.ServeHTTP(w, r)
 }
 

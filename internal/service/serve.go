@@ -34,6 +34,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	bound := newBoundListener(l, s.opts.TLS, s.opts.Connections, s.opts.WriteTimeout)
 	server := s.httpServer(ctx)
+	server.ConnState = func(nc net.Conn, state http.ConnState) {
+		c := nc.(*connection)
+		s.trackActive(c, state)
+		bound.track(c, state)
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(bound) }()
 
@@ -66,7 +71,6 @@ func (s *Server) httpServer(ctx context.Context) *http.Server {
 		Protocols: protocols,
 		// The end of ctx is the start of a drain; executions outlast it.
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-		ConnState:         s.trackActive,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: s.opts.ReadHeaderTimeout,
 		ReadTimeout:       s.opts.ReadTimeout,

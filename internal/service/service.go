@@ -122,11 +122,12 @@ type Options struct {
 	// sends: a small answer whole, a large one in two parts. It doesn't run
 	// while a tool does. Defaults to 1 min.
 	WriteTimeout time.Duration
-	// IdleTimeout is how long a connection is kept between requests. Defaults to
-	// 2 min.
+	// IdleTimeout is how long a connection is kept between requests, unless its place
+	// is needed; see Connections. Defaults to 2 min.
 	IdleTimeout time.Duration
-	// Connections bounds how many are open at once; further clients wait to be
-	// accepted. Defaults to 4096.
+	// Connections bounds how many are open at once. For a further client the one that
+	// has been idle for longest is closed; where none is, it waits to be accepted.
+	// Defaults to 4096.
 	Connections int
 
 	// Hosts are names, without port, that a request's Host header may give

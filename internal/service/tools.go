@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -48,11 +49,7 @@ func (s *Server) listTools(w http.ResponseWriter, r *http.Request) {
 		return 1
 	})
 	defs = defs[start:]
-	var next string
-	if len(defs) > page.limit {
-		defs = defs[:page.limit]
-		next = toolID(defs[page.limit-1])
-	}
+	defs, next := pageOf(page, defs, toolID)
 	list := make([]runner.Definition, len(defs))
 	for i, def := range defs {
 		list[i] = completed(def)
@@ -83,11 +80,22 @@ func (s *Server) showTool(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, err)
 		return
 	}
-	if stored, ok := s.stored(r, def); ok {
+	stored, ok := s.stored(r, def)
+	switch {
+	case ok && matches(r.Header["If-None-Match"], etag(stored), weakly):
+		s.unchanged(w, stored)
+	case ok:
 		s.succeedStored(w, stored)
-		return
+	default:
+		s.succeed(w, completed(def))
 	}
-	s.succeed(w, completed(def))
+}
+
+// unchanged answers a caller who has this version (RFC 9110, section 15.4.5).
+func (s *Server) unchanged(w http.ResponseWriter, stored queue.Stored) {
+	w.Header().Set("ETag", etag(stored))
+	s.setCommon(w.Header())
+	w.WriteHeader(http.StatusNotModified)
 }
 
 // succeedStored shows a version as it is stored, with the ETag of just that one: the
@@ -341,17 +349,23 @@ func (s *Server) writable(r *http.Request) (*runner.Definition, queue.Stored, er
 	if !ok {
 		return nil, stored, errclass.NewAPIError(errclass.CodeConflict, "Tool '%s' is read-only here: a file of the service defines it", toolID(def))
 	}
-	if wanted := r.Header.Values("If-Match"); len(wanted) > 0 && !matches(wanted, etag(stored)) {
+	if wanted := r.Header.Values("If-Match"); len(wanted) > 0 && !matches(wanted, etag(stored), strongly) {
 		return nil, stored, storeFault(queue.ErrStale, def)
 	}
 	return def, stored, nil
 }
 
-// matches compares If-Match strongly (RFC 9110, section 13.1.1).
-func matches(wanted []string, tag string) bool {
-	for _, value := range wanted {
+// strongly and weakly compare what If-Match and If-None-Match name with a version's ETag
+// (RFC 9110, section 8.8.3.2).
+func strongly(item, tag string) bool { return item == tag }
+
+func weakly(item, tag string) bool { return strings.TrimPrefix(item, "W/") == tag }
+
+// matches tells whether the values of If-Match or If-None-Match name a version.
+func matches(values []string, tag string, same func(item, tag string) bool) bool {
+	for _, value := range values {
 		for item := range strings.SplitSeq(value, ",") {
-			if item = strings.TrimSpace(item); item == "*" || item == tag {
+			if item = strings.TrimSpace(item); item == "*" || same(item, tag) {
 				return true
 			}
 		}
@@ -383,16 +397,30 @@ func (s *Server) versions(r *http.Request) ([]queue.Stored, error) {
 }
 
 func (s *Server) listVersions(w http.ResponseWriter, r *http.Request) {
+	page, err := readPage(r, "limit", "cursor")
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	before := math.MaxInt
+	if page.cursor != "" {
+		if before, err = strconv.Atoi(page.cursor); err != nil {
+			s.refuse(w, strangeCursor())
+			return
+		}
+	}
 	versions, err := s.versions(r)
 	if err != nil {
 		s.refuse(w, err)
 		return
 	}
+	versions = slices.DeleteFunc(versions, func(v queue.Stored) bool { return v.Version >= before })
+	versions, next := pageOf(page, versions, func(v queue.Stored) string { return strconv.Itoa(v.Version) })
 	list := make([]shownVersion, len(versions))
 	for i, v := range versions {
 		list[i] = shownVersion{Version: v.Version, UpdatedAt: v.UpdatedAt, UpdatedBy: v.UpdatedBy}
 	}
-	s.succeed(w, list)
+	s.succeedPage(w, r, list, next)
 }
 
 func (s *Server) showVersion(w http.ResponseWriter, r *http.Request) {
@@ -443,6 +471,19 @@ func readPage(r *http.Request, known ...string) (p page, err error) {
 		}
 	}
 	return p, nil
+}
+
+// pageOf is the part that a page holds of a list, and the cursor of the next: the name
+// of the last in this one, or "".
+func pageOf[T any](p page, list []T, name func(T) string) (part []T, next string) {
+	if len(list) <= p.limit {
+		return list, ""
+	}
+	return list[:p.limit], name(list[p.limit-1])
+}
+
+func strangeCursor() error {
+	return errclass.NewAPIError(errclass.CodeBadRequest, "Query parameter cursor is not one that this list gave")
 }
 
 // succeedPage answers with a part of a list, and with where the next one begins.
