@@ -88,7 +88,7 @@ Exit status: 0 stopped after a complete drain, 1 cut something off or broke down
 	flags.BoolVar(&f.front, "front", false, "run nothing here: workers of the cluster do")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "PEM file with the certificate to serve TLS with; read again when it changes")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "PEM file with its key")
-	flags.IntVar(&f.connections, "connections", service.DefaultConnections, "connections that may be open; further clients wait")
+	flags.IntVar(&f.connections, "connections", service.DefaultConnections, "connections that may be open; for further clients idle ones make room")
 	flags.Int64Var(&f.bodyBytes, "body-bytes", service.DefaultBodyBytes, "bytes that a request's body may have")
 	settings.Secret(flags, "jwks")
 	return cmd
