@@ -459,13 +459,17 @@ func (x *Executions) Get(ctx context.Context, organization, id string) (Executio
 	return r.execution(), nil
 }
 
-// find is load, which doesn't take the word of a replica that there is none.
+// find is load, which doesn't take the word of a replica that there is none, nor that of a
+// record whose job is lost.
 func (x *Executions) find(ctx context.Context, organization, id string) (*record, error) {
 	r, err := x.load(ctx, organization, id, false)
 	if errors.Is(err, ErrNotFound) && validID(id) && x.engine.replicas() > 1 {
-		return x.load(ctx, organization, id, true)
+		r, err = x.load(ctx, organization, id, true)
 	}
-	return r, err
+	if err != nil {
+		return nil, err
+	}
+	return x.endOrphan(ctx, r), nil
 }
 
 // Cancel asks for an end. What waits ends at once; what runs ends when its worker

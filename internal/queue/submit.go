@@ -174,8 +174,11 @@ const recallPatience = 2 * time.Second
 func (x *Executions) recall(ctx context.Context, organization string, e *entry) (*record, error) {
 	for end := time.Now().Add(recallPatience); ; {
 		r, err := x.load(ctx, organization, e.ID, true)
+		if err == nil {
+			return x.endOrphan(ctx, r), nil
+		}
 		if !errors.Is(err, ErrNotFound) || !e.Accepted {
-			return r, err
+			return nil, err
 		}
 		if x.engine.replicas() == 1 || time.Now().After(end) {
 			return nil, ErrForgotten

@@ -142,6 +142,7 @@ func (w *worker) work(ctx context.Context) (err error) {
 		}
 		loops.Go(func() { hooks.work(ctx) })
 	}
+	loops.Go(func() { w.x.keep(ctx) })
 	var pulls sync.WaitGroup
 	for _, p := range pullers {
 		pulls.Go(func() { p.pull(ctx) })
