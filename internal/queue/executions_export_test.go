@@ -68,6 +68,21 @@ func (x *Executions) Forget(ctx context.Context, organization, id string) error 
 // LoseJobs takes all jobs out of the queue, as a power cut may.
 func (x *Executions) LoseJobs(ctx context.Context) error { return x.jobs.Purge(ctx) }
 
+// Records changes the configuration of the stream of records, or, with nil, takes the stream away and makes it again.
+func (x *Executions) Records(ctx context.Context, change func(*jetstream.StreamConfig)) error {
+	cfg := x.records.CachedInfo().Config
+	if change != nil {
+		change(&cfg)
+		_, err := x.engine.js.UpdateStream(ctx, cfg)
+		return err
+	}
+	if err := x.engine.js.DeleteStream(ctx, executionsStream); err != nil {
+		return err
+	}
+	_, err := x.engine.js.CreateStream(ctx, cfg)
+	return err
+}
+
 // Young tells that retention by bytes is far from these executions, which are there.
 func (x *Executions) Young(ctx context.Context, organization string, ids []string) bool {
 	info, err := x.records.Info(ctx)
