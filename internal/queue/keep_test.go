@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -120,4 +121,35 @@ func TestRetentionSparesWhatIsLive(t *testing.T) {
 		require.Equal(t, []any{errclass.Class(""), 1}, []any{done.Class, done.Attempts})
 	}
 	empties(t, x)
+}
+
+// Who submitted with a key died before the key was marked, and retention took the outcome:
+// the tool must not run again.
+func TestKeyOutlivesItsRecord(t *testing.T) {
+	x := executions(t, open(t, queue.Options{}), queue.ExecutionsOptions{Bytes: 256 << 10})
+	f := newTools()
+	work(t, x, queue.WorkerOptions{Runner: f})
+	s := queue.Submission{ID: "first", Organization: "acme", Tool: "echo", IdempotencyKey: "k", Fingerprint: "f"}
+	require.NoError(t, x.SubmitUntil(t.Context(), s, "record"))
+	wait(t, x, "first")
+	value := json.RawMessage(`"` + strings.Repeat("x", 8<<10) + `"`)
+	for i := range 40 {
+		x.Record("other", &runner.Result{ExecutionID: fmt.Sprint("r", i), Value: value}, runner.HTTP, time.Now())
+	}
+	becomes(t, "it is no longer kept", func() bool {
+		_, err := x.Get(t.Context(), "acme", "first")
+		return errors.Is(err, queue.ErrNotFound)
+	})
+	s.ID = "second"
+	_, _, err := x.Submit(t.Context(), s)
+	require.ErrorIs(t, err, queue.ErrForgotten)
+	_, err = x.Find(t.Context(), s)
+	require.ErrorIs(t, err, queue.ErrForgotten)
+
+	// What was reserved now has no record yet, and nothing has taken one.
+	s = queue.Submission{ID: "third", Organization: "acme", Tool: "echo", IdempotencyKey: "l", Fingerprint: "f"}
+	require.NoError(t, x.SubmitUntil(t.Context(), s, "entry"))
+	submit(t, x, s)
+	wait(t, x, "third")
+	require.EqualValues(t, 2, f.runs.Load())
 }

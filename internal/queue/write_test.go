@@ -30,7 +30,9 @@ func TestOutcomeRefused(t *testing.T) {
 		require.NoError(t, x.Records(t.Context(), func(cfg *jetstream.StreamConfig) { cfg.Discard, cfg.MaxBytes = jetstream.DiscardNew, 1 }))
 		f.release <- struct{}{}
 		becomes(t, "it is tried", func() bool { return strings.Contains(log.String(), "a record can't be written yet") })
-		require.NoError(t, x.Records(t.Context(), func(cfg *jetstream.StreamConfig) { cfg.Discard, cfg.MaxBytes = jetstream.DiscardOld, queue.DefaultBytes }))
+		require.NoError(t, x.Records(t.Context(), func(cfg *jetstream.StreamConfig) {
+			cfg.Discard, cfg.MaxBytes = jetstream.DiscardOld, queue.DefaultBytes
+		}))
 		require.Empty(t, wait(t, x, id).Class)
 	})
 	t.Run("the store is made anew", func(t *testing.T) {
