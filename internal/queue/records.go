@@ -33,8 +33,8 @@ const (
 	jobsStream        = "toolrun_jobs"
 	webhooksStream    = "toolrun_webhooks"
 	idempotencyBucket = "toolrun_idempotency"
-	jobsSubjects      = "toolrun.jobs." // and the lane, and the organization's token
-	webhooksSubject   = "toolrun.webhooks"
+	jobsSubjects      = "toolrun.jobs."     // and the lane, and the organization's token
+	webhooksSubjects  = "toolrun.webhooks." // and the lane
 
 	// recordHeader holds a record without its outcome, so that lists need no payloads.
 	recordHeader = "Toolrun-Execution"
@@ -143,7 +143,7 @@ func (x *Executions) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	x.hooks, err = x.engine.stream(ctx, jetstream.StreamConfig{
-		Name: webhooksStream, Subjects: []string{webhooksSubject}, Retention: jetstream.WorkQueuePolicy,
+		Name: webhooksStream, Subjects: []string{webhooksSubjects + "*"}, Retention: jetstream.WorkQueuePolicy,
 	})
 	if err != nil {
 		return err
@@ -532,15 +532,25 @@ func (x *Executions) Depth(ctx context.Context) (waiting, running int, err error
 	}
 }
 
-// lanes is in how many queues the organizations' jobs stand. Workers take from all of them
-// in turn, so that a flood delays those alone whom chance put beside it.
+// lanes is in how many queues the organizations' jobs and webhooks stand. Workers take from
+// all of them in turn, so that a flood delays those alone whom chance put beside it.
 const lanes = 16
+
+// laneOf is where an organization stands.
+func laneOf(organization string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(organization))
+	return h.Sum32() % lanes
+}
 
 // jobSubject is where the jobs of an organization are.
 func jobSubject(organization string) string {
-	h := fnv.New32a()
-	h.Write([]byte(organization))
-	return fmt.Sprintf("%s%x.%s", jobsSubjects, h.Sum32()%lanes, token(organization))
+	return fmt.Sprintf("%s%x.%s", jobsSubjects, laneOf(organization), token(organization))
+}
+
+// webhookSubject is where the webhooks of an organization are.
+func webhookSubject(organization string) string {
+	return fmt.Sprintf("%s%x", webhooksSubjects, laneOf(organization))
 }
 
 func laneSubjects(lane int) string { return fmt.Sprintf("%s%x.*", jobsSubjects, lane) }

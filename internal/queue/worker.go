@@ -68,7 +68,8 @@ type WebhookOptions struct {
 	Schedule []time.Duration
 	// Timeout bounds one try. Defaults to 10 s.
 	Timeout time.Duration
-	// Concurrency is how many are sent at once. Defaults to 16.
+	// Concurrency is how many are sent at once, or up to 15 more where many organizations
+	// have some. Defaults to 16.
 	Concurrency int
 }
 
