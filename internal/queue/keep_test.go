@@ -1,11 +1,7 @@
 package queue_test
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,11 +10,11 @@ import (
 
 	"github.com/almyty-inc/toolrun/errclass"
 	"github.com/almyty-inc/toolrun/internal/queue"
-	"github.com/almyty-inc/toolrun/runner"
 )
 
 // Jobs that are gone without an outcome, by a power cut or damage.
 func TestJobLost(t *testing.T) {
+	t.Parallel()
 	const lease = 100 * time.Millisecond
 	lost := []any{errclass.InternalError, errclass.WorkerLost}
 	t.Run("who asks is told", func(t *testing.T) {
@@ -88,68 +84,4 @@ func TestJobLost(t *testing.T) {
 		require.Equal(t, lost, []any{done.Class, done.Reason})
 		require.Contains(t, string(done.Outcome.Document), "its job is lost")
 	})
-}
-
-// Retention by bytes takes what has ended, not what waits or runs.
-func TestRetentionSparesWhatIsLive(t *testing.T) {
-	const bytes = 256 << 10
-	x := executions(t, open(t, queue.Options{}), queue.ExecutionsOptions{Bytes: bytes, Lease: 60 * time.Millisecond})
-	f := newTools()
-	work(t, x, queue.WorkerOptions{Runner: f, Concurrency: 1})
-	live := []string{submit(t, x, queue.Submission{Tool: "hold"}).ID}
-	require.Equal(t, live[0], <-f.entered)
-	for range 3 { // its lane's and the only slot are taken
-		live = append(live, submit(t, x, queue.Submission{Tool: "hold"}).ID)
-	}
-	value := json.RawMessage(`"` + strings.Repeat("x", 8<<10) + `"`)
-	for i := range 100 {
-		x.Record("other", &runner.Result{ExecutionID: fmt.Sprint("r", i), Value: value}, runner.HTTP, time.Now())
-		if i%4 == 3 { // an eighth of the room
-			becomes(t, "they are out of danger", func() bool { return x.Young(t.Context(), "acme", live) })
-		}
-	}
-	_, err := x.Get(t.Context(), "other", "r0")
-	require.ErrorIs(t, err, queue.ErrNotFound)
-	for _, id := range live {
-		e, err := x.Get(t.Context(), "acme", id)
-		require.NoError(t, err)
-		require.NotEqual(t, queue.Done, e.State)
-	}
-	close(f.release)
-	for _, id := range live {
-		done := wait(t, x, id)
-		require.Equal(t, []any{errclass.Class(""), 1}, []any{done.Class, done.Attempts})
-	}
-	empties(t, x)
-}
-
-// Who submitted with a key died before the key was marked, and retention took the outcome:
-// the tool must not run again.
-func TestKeyOutlivesItsRecord(t *testing.T) {
-	x := executions(t, open(t, queue.Options{}), queue.ExecutionsOptions{Bytes: 256 << 10})
-	f := newTools()
-	work(t, x, queue.WorkerOptions{Runner: f})
-	s := queue.Submission{ID: "first", Organization: "acme", Tool: "echo", IdempotencyKey: "k", Fingerprint: "f"}
-	require.NoError(t, x.SubmitUntil(t.Context(), s, "record"))
-	wait(t, x, "first")
-	value := json.RawMessage(`"` + strings.Repeat("x", 8<<10) + `"`)
-	for i := range 40 {
-		x.Record("other", &runner.Result{ExecutionID: fmt.Sprint("r", i), Value: value}, runner.HTTP, time.Now())
-	}
-	becomes(t, "it is no longer kept", func() bool {
-		_, err := x.Get(t.Context(), "acme", "first")
-		return errors.Is(err, queue.ErrNotFound)
-	})
-	s.ID = "second"
-	_, _, err := x.Submit(t.Context(), s)
-	require.ErrorIs(t, err, queue.ErrForgotten)
-	_, err = x.Find(t.Context(), s)
-	require.ErrorIs(t, err, queue.ErrForgotten)
-
-	// What was reserved now has no record yet, and nothing has taken one.
-	s = queue.Submission{ID: "third", Organization: "acme", Tool: "echo", IdempotencyKey: "l", Fingerprint: "f"}
-	require.NoError(t, x.SubmitUntil(t.Context(), s, "entry"))
-	submit(t, x, s)
-	wait(t, x, "third")
-	require.EqualValues(t, 2, f.runs.Load())
 }

@@ -107,6 +107,7 @@ func delivered(t testing.TB, x *queue.Executions, id string) queue.Delivery {
 }
 
 func TestWebhooks(t *testing.T) {
+	t.Parallel()
 	x := executions(t, open(t, queue.Options{}), queue.ExecutionsOptions{})
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -212,6 +213,7 @@ func TestWebhookBlocked(t *testing.T) {
 
 // The node starts again between two tries.
 func TestWebhookSurvivesRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)

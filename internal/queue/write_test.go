@@ -15,6 +15,7 @@ import (
 
 // The store refuses an outcome at first: it is kept for when it does take it.
 func TestOutcomeRefused(t *testing.T) {
+	t.Parallel()
 	log := &lines{}
 	e := open(t, queue.Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
 	x := executions(t, e, queue.ExecutionsOptions{Lease: 200 * time.Millisecond})
