@@ -173,7 +173,7 @@ func TestResultTooLarge(t *testing.T) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	e := open(t, queue.Options{})
-	x := executions(t, e, queue.ExecutionsOptions{})
+	x := executions(t, e, queue.ExecutionsOptions{Lease: shortLease} /* a message that comes just as its worker stops */)
 	f, g := newTools(), newTools()
 	stop := work(t, x, queue.WorkerOptions{Runner: f, Drain: 50 * time.Millisecond})
 	once, again := submit(t, x, queue.Submission{Tool: "hold"}).ID, submit(t, x, queue.Submission{Tool: "hold-again"}).ID

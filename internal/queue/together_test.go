@@ -64,8 +64,10 @@ func TestServerAwayForAMoment(t *testing.T) {
 	}()
 	time.Sleep(200 * time.Millisecond) // both find nobody
 	s.start(t)
+	began := time.Now()
 	require.NoError(t, <-submitted)
 	require.Equal(t, queue.Done, wait(t, x, "meanwhile").State)
+	require.Less(t, time.Since(began), 8*time.Second, "a server that starts again has forgotten who waits for jobs")
 	done := wait(t, x, held.ID)
 	require.Empty(t, done.Reason)
 	require.Equal(t, 1, done.Attempts)

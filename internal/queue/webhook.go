@@ -98,7 +98,7 @@ func (w *worker) newSender(ctx context.Context) (*sender, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.pullers = append(s.pullers, newPuller(consumer, shared, &s.sends, w.x.engine.log, s.handle))
+		s.pullers = append(s.pullers, newPuller(consumer, shared, &s.sends, w.x.engine, s.handle))
 	}
 	s.life, s.kill = context.WithCancel(context.WithoutCancel(ctx))
 	return s, nil

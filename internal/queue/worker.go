@@ -168,7 +168,7 @@ func (w *worker) pullers(ctx context.Context) (pullers []*puller, err error) {
 		if err != nil {
 			return nil, err
 		}
-		pullers = append(pullers, newPuller(jobs, shared, &w.runs, w.x.engine.log, w.handle))
+		pullers = append(pullers, newPuller(jobs, shared, &w.runs, w.x.engine, w.handle))
 	}
 	return pullers, nil
 }
