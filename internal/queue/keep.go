@@ -62,15 +62,20 @@ func (x *Executions) orphan(ctx context.Context, r *record) (bool, error) {
 func (x *Executions) keep(ctx context.Context) {
 	tick := time.NewTicker(max(x.opts.Lease/3, time.Millisecond))
 	defer tick.Stop()
-	began, swept := time.Now(), x.engine.embedded == nil // in a cluster, those who ask find orphans
+	embedded := x.engine.embedded.Load() != nil // in a cluster, those who ask find orphans
+	again := make(chan struct{}, 1)
+	defer x.engine.onReconnect(func() { signal(again) })()
+	began, swept := time.Now(), false
 	var moved uint64
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-again:
+			began, swept = time.Now(), false
 		case <-tick.C:
 		}
-		if !swept && time.Since(began) > x.opts.Lease {
+		if embedded && !swept && time.Since(began) > x.opts.Lease {
 			swept = x.sweep(ctx) == nil
 		}
 		if to, err := x.renew(ctx, moved); err == nil {
@@ -79,13 +84,35 @@ func (x *Executions) keep(ctx context.Context) {
 	}
 }
 
-// sweep looks for what a power cut orphaned, once.
+// sweep looks, after a start of the server, for what a power cut or a full disk left.
 func (x *Executions) sweep(ctx context.Context) error {
+	if err := x.removeAcknowledged(ctx); err != nil {
+		return err
+	}
 	info, err := x.records.Info(ctx)
 	if err != nil {
 		return err
 	}
 	return x.eachLive(ctx, info.State.FirstSeq, info.State.LastSeq, func(r *record) { x.endOrphan(ctx, r) })
+}
+
+// removeAcknowledged removes jobs that were acknowledged while the disk was full: the server
+// keeps such a message, and doesn't deliver it again.
+func (x *Executions) removeAcknowledged(ctx context.Context) error {
+	for lane := range lanes {
+		c, err := x.jobs.Consumer(ctx, laneConsumer(lane))
+		if err != nil {
+			return err
+		}
+		done := c.CachedInfo().AckFloor.Stream // no higher than the stream was at the server's start
+		if done == 0 {
+			continue
+		}
+		if err := x.jobs.Purge(ctx, jetstream.WithPurgeSubject(laneSubjects(lane)), jetstream.WithPurgeSequence(done+1)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // renew writes the records of what waits or runs again that retention by bytes would take

@@ -49,4 +49,5 @@ func TestFullDisk(t *testing.T) {
 	require.Empty(t, wait(t, x, held.ID).Class)
 	again := submit(t, x, queue.Submission{Tool: "echo"})
 	require.Empty(t, wait(t, x, again.ID).Class)
+	empties(t, x)
 }
