@@ -47,9 +47,17 @@ func (x *Executions) endOrphan(ctx context.Context, r *record) *record {
 // orphan tells a record that nobody works at. Its job leaves the queue after the outcome is
 // written, so that a job that is gone before, and with no worker, is lost.
 func (x *Executions) orphan(ctx context.Context, r *record) (bool, error) {
+	if s := x.span.Load(); s != nil && time.Since(s.at) < spanAge && s.holds(r.Job) {
+		return false, nil // a lost one in between is told later
+	}
 	jobs, err := x.jobs.Info(ctx)
-	if err != nil || r.Job >= jobs.State.FirstSeq && r.Job <= jobs.State.LastSeq {
-		return false, err // a lost one in between is told later
+	if err != nil {
+		return false, err
+	}
+	s := &span{jobs.State.FirstSeq, jobs.State.LastSeq, time.Now()}
+	x.span.Store(s)
+	if s.holds(r.Job) {
+		return false, nil
 	}
 	if r.State == Queued {
 		return true, nil
@@ -57,6 +65,16 @@ func (x *Executions) orphan(ctx context.Context, r *record) (bool, error) {
 	runs, err := x.ask(r)
 	return !runs, err
 }
+
+// span is from which job to which the queue held some. Those who wait ask all the time.
+type span struct {
+	first, last uint64
+	at          time.Time
+}
+
+const spanAge = time.Second
+
+func (s *span) holds(job uint64) bool { return job >= s.first && job <= s.last }
 
 // keep sees after records that no worker has, until ctx ends.
 func (x *Executions) keep(ctx context.Context) {

@@ -86,6 +86,7 @@ type Executions struct {
 	jobs    jetstream.Stream
 	hooks   jetstream.Stream
 	keys    jetstream.KeyValue
+	span    atomic.Pointer[span]
 
 	recording chan *nats.Msg // records of synchronous executions on their way
 	dropped   atomic.Uint64
@@ -144,6 +145,7 @@ func (x *Executions) setUp(ctx context.Context) (err error) {
 	}
 	x.hooks, err = x.engine.stream(ctx, jetstream.StreamConfig{
 		Name: webhooksStream, Subjects: []string{webhooksSubjects + "*"}, Retention: jetstream.WorkQueuePolicy,
+		MaxAge: x.opts.Age, // as the records that they tell of
 	})
 	if err != nil {
 		return err
@@ -526,7 +528,7 @@ func (x *Executions) Depth(ctx context.Context) (waiting, running int, err error
 	for consumers := x.jobs.ListConsumers(ctx); ; {
 		c, more := <-consumers.Info()
 		if !more {
-			return waiting - running, running, consumers.Err()
+			return max(waiting-running, 0), running, consumers.Err() // the two were asked one after the other
 		}
 		running += c.NumAckPending
 	}
