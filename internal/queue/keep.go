@@ -146,7 +146,7 @@ func (x *Executions) renew(ctx context.Context, moved uint64) (uint64, error) {
 		return moved, err
 	}
 	half := info.State.FirstSeq + (info.State.LastSeq-info.State.FirstSeq)/2
-	from, err := x.sequenceAt(ctx, jobs.State.FirstTime) // what is older isn't live
+	from, err := x.sequenceAt(ctx, jobs.State.FirstTime.Add(-x.opts.Lease)) // what is older isn't live; clocks differ
 	if err != nil {
 		return moved, err
 	}

@@ -19,7 +19,7 @@ import (
 // What a runner says to a job when it comes up.
 func TestEndsOfJobs(t *testing.T) {
 	t.Parallel()
-	x := executions(t, open(t, queue.Options{}), queue.ExecutionsOptions{})
+	x := executions(t, open(t, queue.Options{}), queue.ExecutionsOptions{Lease: shortLease}) // a job may be handed to a worker that just stopped
 	tests := []struct {
 		tool, parameters string
 		class            errclass.Class
@@ -173,7 +173,7 @@ func TestResultTooLarge(t *testing.T) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	e := open(t, queue.Options{})
-	x := executions(t, e, queue.ExecutionsOptions{Lease: shortLease} /* a message that comes just as its worker stops */)
+	x := executions(t, e, queue.ExecutionsOptions{Lease: shortLease}) // as in TestEndsOfJobs
 	f, g := newTools(), newTools()
 	stop := work(t, x, queue.WorkerOptions{Runner: f, Drain: 50 * time.Millisecond})
 	once, again := submit(t, x, queue.Submission{Tool: "hold"}).ID, submit(t, x, queue.Submission{Tool: "hold-again"}).ID

@@ -108,7 +108,7 @@ func TestIdempotency(t *testing.T) {
 func TestSubmitDies(t *testing.T) {
 	t.Parallel()
 	e := open(t, queue.Options{Dir: t.TempDir()})
-	x := executions(t, e, queue.ExecutionsOptions{})
+	x := executions(t, e, queue.ExecutionsOptions{Lease: shortLease})
 	for _, step := range []string{"entry", "job", "record"} {
 		for _, worked := range []bool{false, true} { // has a worker seen the job before the second try?
 			name := fmt.Sprint(step, worked)
