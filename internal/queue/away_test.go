@@ -15,6 +15,7 @@ import (
 // The NATS server is away for longer than a lease while a tool that isn't idempotent
 // runs. Its worker lives, so another one that is handed the job leaves it alone.
 func TestServerAway(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	opts := server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir}
 	s := startServer(t, &opts)

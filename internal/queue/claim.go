@@ -164,7 +164,7 @@ func (w *worker) claim(r *run, delivered uint64) bool {
 			r.delivery().NakWithDelay(x.opts.Lease)
 			return false
 		case ask:
-			if w.alive(found, r.key) {
+			if w.alive(found) {
 				r.delivery().NakWithDelay(max(x.opts.Lease/2, 100*time.Millisecond))
 				return false
 			}

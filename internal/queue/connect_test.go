@@ -127,6 +127,7 @@ func TestURLRefused(t *testing.T) {
 
 // A start before the server's own waits for it.
 func TestServerComesLater(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	at := s.ClientURL()
 	s.stop()
@@ -143,6 +144,7 @@ func TestServerComesLater(t *testing.T) {
 }
 
 func TestPassword(t *testing.T) {
+	t.Parallel()
 	s := serve(t, func(o *server.Options) { o.Username, o.Password = "ann", "hunter2" })
 	at := func(user *url.Userinfo) string {
 		return (&url.URL{Scheme: "nats", User: user, Host: s.Addr().String()}).String()
@@ -171,6 +173,7 @@ func TestPassword(t *testing.T) {
 // A watch goes on after the connection was lost, and nothing that was written meanwhile is
 // missed.
 func TestWatchOutlivesTheConnection(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	a, b := open(t, queue.Options{URL: s.ClientURL()}), open(t, queue.Options{URL: s.ClientURL()})
 	ka, kb := keys(t, a), keys(t, b)
@@ -229,6 +232,7 @@ func (a *authority) issue(t *testing.T, name string, template *x509.Certificate)
 func (a *authority) path(name string) string { return filepath.Join(a.dir, name) }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	ours, theirs := newAuthority(t), newAuthority(t)
 	for _, a := range []*authority{ours, theirs} {
 		a.issue(t, "server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
@@ -263,6 +267,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestCredentials(t *testing.T) {
+	t.Parallel()
 	operator, err := nkeys.CreateOperator()
 	require.NoError(t, err)
 	operatorKey, err := operator.PublicKey()

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -88,10 +89,22 @@ func (w *worker) cancelRun(key string) {
 
 // alive asks the worker in a record whether it still runs the job. A lease can be over
 // though its worker lives: NATS itself was away for that long.
-func (w *worker) alive(r *record, key string) bool {
+func (w *worker) alive(r *record) bool {
 	if r.Worker == w.id { // it would be in w.running
 		return false
 	}
-	m, err := w.x.engine.conn.Request(controlSubject(r.Worker), encode(control{Ask: key}), askPatience)
-	return err == nil && string(m.Data) == "true"
+	runs, err := w.x.ask(r)
+	return runs && err == nil
+}
+
+// ask asks the worker in a record whether it runs the job. A worker that isn't there doesn't.
+func (x *Executions) ask(r *record) (runs bool, err error) {
+	m, err := x.engine.conn.Request(controlSubject(r.Worker), encode(control{Ask: runKey(r.Organization, r.ID)}), askPatience)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return string(m.Data) == "true", nil
 }

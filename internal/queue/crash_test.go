@@ -119,6 +119,7 @@ func TestCrashChild(t *testing.T) {
 
 // What was acknowledged survives SIGKILL, and names still fit to definitions.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	want := make(map[string]string) // id → name
 	for round := range 3 {

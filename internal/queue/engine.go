@@ -11,11 +11,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -77,10 +79,11 @@ type Options struct {
 type Engine struct {
 	opts     Options
 	log      *slog.Logger
-	embedded *server.Server // nil with a cluster, or in another process
-	socket   *socket        // nil without a folder
-	unlock   func() error   // gives the folder up
-	scratch  string         // temporary folder to remove
+	embedded atomic.Pointer[server.Server] // nil with a cluster, or in another process
+	store    string                        // folder of the embedded server's streams
+	socket   *socket                       // nil without a folder
+	unlock   func() error                  // gives the folder up
+	scratch  string                        // temporary folder to remove
 	conn     *nats.Conn
 	js       jetstream.JetStream
 	copies   int // of a stream
@@ -192,7 +195,7 @@ func (e *Engine) serveDir() (err error) {
 	if err := e.startServer(e.opts.Dir); err != nil {
 		return err
 	}
-	e.socket, err = listenSocket(e.opts.Dir, e.embedded.InProcessConn)
+	e.socket, err = listenSocket(e.opts.Dir, inProcess{e}.InProcessConn)
 	if err != nil {
 		// The service does its work without.
 		e.log.Warn("no socket in the data folder: other commands can't use it while this process runs", "error", err)
@@ -201,29 +204,49 @@ func (e *Engine) serveDir() (err error) {
 }
 
 func (e *Engine) startServer(dir string) (err error) {
-	store := filepath.Join(dir, "jetstream")
-	if err := os.MkdirAll(store, 0o700); err != nil {
+	e.store = filepath.Join(dir, "jetstream")
+	if err := os.MkdirAll(e.store, 0o700); err != nil {
 		return fmt.Errorf("queue: the data folder: %w", err)
 	}
-	e.embedded, err = server.NewServer(&server.Options{
-		ServerName: "toolrun", DontListen: true, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: store, JetStreamMaxMemory: maxMemory, JetStreamMaxStore: maxStore,
-		SyncAlways: e.opts.SyncAlways, MaxPayload: maxPayload,
-	})
-	if err != nil {
-		return fmt.Errorf("queue: the embedded server: %w", err)
+	if err := e.runServer(); err != nil {
+		return err
 	}
-	e.embedded.SetLoggerV2(serverLog{e}, false, false, false)
-	e.embedded.Start()
-	if !e.embedded.ReadyForConnections(startPatience) || !e.embedded.JetStreamEnabled() {
-		return errors.New("queue: the embedded server doesn't get ready: can the data folder be written?")
-	}
-	e.conn, err = nats.Connect("", append(e.connectionOptions(), nats.InProcessServer(e.embedded))...)
+	e.conn, err = nats.Connect("", append(e.connectionOptions(), nats.InProcessServer(inProcess{e}))...)
 	if err != nil {
 		return fmt.Errorf("queue: the embedded server: %w", err)
 	}
 	return nil
 }
+
+func (e *Engine) runServer() error {
+	s, err := server.NewServer(&server.Options{
+		ServerName: "toolrun", DontListen: true, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: e.store, JetStreamMaxMemory: maxMemory, JetStreamMaxStore: maxStore,
+		SyncAlways: e.opts.SyncAlways, MaxPayload: maxPayload,
+	})
+	if err != nil {
+		return fmt.Errorf("queue: the embedded server: %w", err)
+	}
+	e.embedded.Store(s)
+	s.SetLoggerV2(serverLog{e}, false, false, false)
+	s.Start()
+	if !s.ReadyForConnections(startPatience) || !s.JetStreamEnabled() {
+		return errors.New("queue: the embedded server doesn't get ready: can the data folder be written?")
+	}
+	return nil
+}
+
+func (e *Engine) stopServer() {
+	if s := e.embedded.Load(); s != nil {
+		s.Shutdown()
+		s.WaitForShutdown()
+	}
+}
+
+// inProcess connects to the embedded server, to the one that runs now.
+type inProcess struct{ engine *Engine }
+
+func (p inProcess) InProcessConn() (net.Conn, error) { return p.engine.embedded.Load().InProcessConn() }
 
 // storage is where streams live.
 func (e *Engine) storage() jetstream.StorageType {
@@ -292,10 +315,7 @@ func (e *Engine) shutdown() error {
 	}
 	e.running.Wait()
 	e.socket.close()
-	if e.embedded != nil {
-		e.embedded.Shutdown()
-		e.embedded.WaitForShutdown()
-	}
+	e.stopServer()
 	var errs []error
 	if e.unlock != nil {
 		errs = append(errs, e.unlock())

@@ -17,6 +17,7 @@ import (
 )
 
 func TestFolder(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "made", "here")
 	e := open(t, queue.Options{Dir: dir})
 	require.NoError(t, e.Ready())

@@ -65,6 +65,39 @@ func (x *Executions) Forget(ctx context.Context, organization, id string) error 
 	return x.records.DeleteMsg(ctx, r.revision)
 }
 
+// LoseJobs takes all jobs out of the queue, as a power cut may.
+func (x *Executions) LoseJobs(ctx context.Context) error { return x.jobs.Purge(ctx) }
+
+// Records changes the configuration of the stream of records, or, with nil, takes the stream away and makes it again.
+func (x *Executions) Records(ctx context.Context, change func(*jetstream.StreamConfig)) error {
+	cfg := x.records.CachedInfo().Config
+	if change != nil {
+		change(&cfg)
+		_, err := x.engine.js.UpdateStream(ctx, cfg)
+		return err
+	}
+	if err := x.engine.js.DeleteStream(ctx, executionsStream); err != nil {
+		return err
+	}
+	_, err := x.engine.js.CreateStream(ctx, cfg)
+	return err
+}
+
+// Young tells that retention by bytes is far from these executions, which are there.
+func (x *Executions) Young(ctx context.Context, organization string, ids []string) bool {
+	info, err := x.records.Info(ctx)
+	if err != nil {
+		return false
+	}
+	for _, id := range ids {
+		r, err := x.load(ctx, organization, id, true)
+		if err != nil || int64(info.State.Bytes) >= x.opts.Bytes/2 && r.revision < info.State.FirstSeq+(info.State.LastSeq-info.State.FirstSeq)/2 {
+			return false
+		}
+	}
+	return true
+}
+
 // StreamState is how much is kept of executions, and how many jobs and webhooks wait.
 func (x *Executions) StreamState(ctx context.Context) (records, bytes, jobs, hooks uint64, err error) {
 	r, err := x.records.Info(ctx)

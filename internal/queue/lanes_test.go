@@ -12,6 +12,7 @@ import (
 
 // A flood of one organization, each of whose jobs takes for ever, leaves another's to run.
 func TestFloodDelaysOthersLittle(t *testing.T) {
+	t.Parallel()
 	x := executions(t, open(t, queue.Options{}), queue.ExecutionsOptions{})
 	require.NotEqual(t, queue.JobSubject("flood")[:14], queue.JobSubject("acme")[:14], "the two share a lane: take another name")
 	var flood []string
@@ -42,6 +43,7 @@ func TestFloodDelaysOthersLittle(t *testing.T) {
 // Whoever accepted an execution knew its tool; a worker may hear of a new one a moment
 // later.
 func TestWorkerHearsLateOfATool(t *testing.T) {
+	t.Parallel()
 	e := open(t, queue.Options{})
 	x := executions(t, e, queue.ExecutionsOptions{})
 	f := newTools()

@@ -137,16 +137,19 @@ func (l *lister) read(ctx context.Context, low uint64) (records []*record, tooMa
 		if err != nil {
 			return nil, false, err
 		}
-		got := 0
-		for m := range batch.Messages() {
+		got, beyond := 0, false
+		for m := range batch.Messages() { // to its end, or the fetch goes on for a while
 			got++
+			if beyond {
+				continue
+			}
 			meta, err := m.Metadata()
 			if err != nil {
 				return nil, false, err
 			}
 			pending = meta.NumPending
-			if meta.Sequence.Stream > l.high {
-				return records, false, nil
+			if beyond = meta.Sequence.Stream > l.high; beyond {
+				continue
 			}
 			r, err := readRecord(m.Headers(), nil, meta.Sequence.Stream)
 			if err != nil {
@@ -154,6 +157,9 @@ func (l *lister) read(ctx context.Context, low uint64) (records []*record, tooMa
 				continue
 			}
 			records = append(records, r)
+		}
+		if beyond {
+			return records, false, nil
 		}
 		if len(records) > maxWindowRecords && l.high-low >= firstWindow {
 			return nil, true, nil

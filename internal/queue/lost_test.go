@@ -28,6 +28,7 @@ func fleet(t *testing.T) (x *queue.Executions, s workerSettings) {
 
 // A worker is killed while it runs jobs: what isn't idempotent ends, what is runs again.
 func TestWorkerKilled(t *testing.T) {
+	t.Parallel()
 	x, settings := fleet(t)
 	p := startWorker(t, settings)
 	once, again := filepath.Join(t.TempDir(), "once"), filepath.Join(t.TempDir(), "again")
@@ -62,6 +63,7 @@ func TestWorkerKilled(t *testing.T) {
 
 // A tool that kills each worker that runs it stops after three.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	x, settings := fleet(t)
 	file := filepath.Join(t.TempDir(), "runs")
 	id := submit(t, x, queue.Submission{Tool: "die-again", Parameters: parameters(t, plan{File: file})}).ID
@@ -81,6 +83,7 @@ func TestPoison(t *testing.T) {
 // A worker stands still past its lease. Others have its jobs when it goes on: what it
 // says then is dropped.
 func TestWorkerStopped(t *testing.T) {
+	t.Parallel()
 	x, settings := fleet(t)
 	p := startWorker(t, settings)
 	dir := t.TempDir()
@@ -112,6 +115,7 @@ func TestWorkerStopped(t *testing.T) {
 
 // The only worker stands still past its lease, and goes on with what it has.
 func TestOnlyWorkerStopped(t *testing.T) {
+	t.Parallel()
 	x, settings := fleet(t)
 	p := startWorker(t, settings)
 	file := filepath.Join(t.TempDir(), "runs")
@@ -133,6 +137,7 @@ func waitQueued(t *testing.T, x *queue.Executions) {
 
 // Workers are killed again and again while they race for jobs.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	x, settings := fleet(t)
 	const jobs = 150
 	dir := t.TempDir()
@@ -216,6 +221,7 @@ func countEnds(t *testing.T, url string) func() map[string]int {
 // A whole node, with its NATS server, is killed under load and starts again: all that it
 // has acknowledged is there and ends, and its idempotency keys hold.
 func TestNodeKilled(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := startWorker(t, workerSettings{Dir: dir, Lease: shortLease, Concurrency: 4})
 	var ids []string
@@ -250,6 +256,7 @@ func TestNodeKilled(t *testing.T) {
 
 // A worker that is asked to stop by SIGTERM loses nothing.
 func TestWorkerTerminated(t *testing.T) {
+	t.Parallel()
 	x, settings := fleet(t)
 	settings.Drain = 50 * time.Millisecond
 	p := startWorker(t, settings)

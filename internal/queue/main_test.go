@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,6 +14,7 @@ import (
 func TestMain(m *testing.M) {
 	sandbox.Init()
 	workerProcess()
+	flag.Set("test.parallel", "8") // they mostly wait
 	goleak.VerifyTestMain(m)
 }
 

@@ -5,8 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 )
 
 const (
@@ -23,11 +21,12 @@ const (
 // health says what keeps the embedded server from writing. A store that met a full disk
 // refuses all that comes after, without an answer.
 func (e *Engine) health() error {
-	if e.embedded == nil || e.opts.Dir == "" {
+	embedded := e.embedded.Load()
+	if embedded == nil || e.opts.Dir == "" {
 		return nil
 	}
 	began := time.Now()
-	for e.embedded.Healthz(nil).Error != "" { // which names files: the log has it
+	for embedded.Healthz(nil).Error != "" { // which names files: the log has it
 		if time.Since(began) > healthPatience || !pause(e.ctx, healthEvery) {
 			return errors.New("the data folder can't be written or read: is the disk full? The log says more")
 		}
@@ -47,22 +46,23 @@ func (e *Engine) broken() {
 	}()
 }
 
-// mend opens the stores again when the disk has room: the server itself wouldn't
-// before it starts anew.
+// mend starts the server anew when the disk has room: what a full disk stopped in it goes
+// on no other way.
 func (e *Engine) mend() {
-	for e.health() != nil {
+	for stopped := false; stopped || e.health() != nil; {
 		if !pause(e.ctx, mendEvery) {
 			return
 		}
 		if e.tryDisk() != nil {
 			continue
 		}
-		if err := e.reopen(); err != nil {
+		e.stopServer()
+		err := e.runServer()
+		if stopped = err != nil; stopped {
 			e.log.Error("the stores can't be opened again", "error", err)
 			continue
 		}
 		e.log.Warn("the data folder can be written again")
-		e.reconnected()
 	}
 }
 
@@ -71,13 +71,4 @@ func (e *Engine) tryDisk() error {
 	path := filepath.Join(e.opts.Dir, "room")
 	err := os.WriteFile(path, make([]byte, mendRoom), 0o600)
 	return errors.Join(err, os.Remove(path))
-}
-
-func (e *Engine) reopen() error {
-	if err := e.embedded.ShutdownJetStream(); err != nil {
-		return err
-	}
-	return e.embedded.EnableJetStream(&server.JetStreamConfig{
-		StoreDir: filepath.Join(e.opts.Dir, "jetstream"), MaxMemory: maxMemory, MaxStore: maxStore, SyncAlways: e.opts.SyncAlways, Strict: true,
-	})
 }

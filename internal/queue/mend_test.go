@@ -16,6 +16,7 @@ import (
 )
 
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
 		t.Skip("only root can mount a small disk: ", err)
@@ -48,4 +49,5 @@ func TestFullDisk(t *testing.T) {
 	require.Empty(t, wait(t, x, held.ID).Class)
 	again := submit(t, x, queue.Submission{Tool: "echo"})
 	require.Empty(t, wait(t, x, again.ID).Class)
+	empties(t, x)
 }

@@ -26,9 +26,11 @@ const (
 	codeNoPeers               jetstream.ErrorCode = 10005 // no suitable peers for placement
 	codeUnavailable           jetstream.ErrorCode = 10008 // temporarily
 	codeNotLeader             jetstream.ErrorCode = 10009
+	codeMessageTooLarge       jetstream.ErrorCode = 10054 // by the stream's own limit
 	codeStreamExists          jetstream.ErrorCode = 10058 // with another configuration
 	codeWrongRevision         jetstream.ErrorCode = 10071
 	codeNoReplicas            jetstream.ErrorCode = 10074 // not a cluster
+	codeHeaderTooLarge        jetstream.ErrorCode = 10097
 	codeStreamOffline         jetstream.ErrorCode = 10118
 	codeDuplicateBusy         jetstream.ErrorCode = 10158 // the same message is on its way already
 	codeRevisionBusy          jetstream.ErrorCode = 10163 // another write of the subject is on its way

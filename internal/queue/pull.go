@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -16,12 +15,12 @@ type puller struct {
 	slots    chan struct{} // a token is a free slot of those that other pullers take, too
 	runs     *sync.WaitGroup
 	handle   func(jetstream.Msg)
-	log      *slog.Logger
+	engine   *Engine
 }
 
 // newPuller returns a puller with a slot of its own beside those that it shares.
-func newPuller(consumer jetstream.Consumer, shared chan struct{}, runs *sync.WaitGroup, log *slog.Logger, handle func(jetstream.Msg)) *puller {
-	return &puller{consumer: consumer, own: newSlots(1), slots: shared, runs: runs, handle: handle, log: log}
+func newPuller(consumer jetstream.Consumer, shared chan struct{}, runs *sync.WaitGroup, engine *Engine, handle func(jetstream.Msg)) *puller {
+	return &puller{consumer: consumer, own: newSlots(1), slots: shared, runs: runs, handle: handle, engine: engine}
 }
 
 // newSlots returns so many free slots.
@@ -52,7 +51,7 @@ func (p *puller) pull(ctx context.Context) {
 				slots = p.slots
 			}
 		}
-		got, err := p.take(ctx, slots, 1, func() (jetstream.MessageBatch, error) { return p.consumer.Fetch(1, jetstream.FetchContext(ctx)) })
+		got, err := p.await(ctx, slots)
 		if got > 0 && ctx.Err() == nil {
 			more := p.freeSlots()
 			_, err = p.take(ctx, p.slots, more, func() (jetstream.MessageBatch, error) { return p.consumer.FetchNoWait(more) })
@@ -64,14 +63,32 @@ func (p *puller) pull(ctx context.Context) {
 			pause = minPause
 			continue
 		}
-		p.log.Warn("nothing can be fetched from the queue", "error", err)
+		p.engine.log.Warn("nothing can be fetched from the queue", "error", err)
 		sleep(ctx, pause)
 		pause = min(2*pause, 2*time.Second)
 	}
 }
 
+// await waits for one message. A server that was away has forgotten who waits: when it is
+// back, await returns.
+func (p *puller) await(ctx context.Context, slots chan struct{}) (got int, err error) {
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	defer p.engine.onReconnect(stop)()
+	got, err = p.take(ctx, slots, 1, func() (jetstream.MessageBatch, error) {
+		return p.consumer.Fetch(1, jetstream.FetchContext(waiting), jetstream.FetchHeartbeat(heartbeat))
+	})
+	if waiting.Err() != nil {
+		err = nil
+	}
+	return got, err
+}
+
 const (
-	minPause = 50 * time.Millisecond
+	// heartbeat is how often a server that has no messages says so. When it misses two, it is
+	// asked again: another one leads by now.
+	heartbeat = 2 * time.Second
+	minPause  = 50 * time.Millisecond
 	// maxPull bounds the messages that one request asks for.
 	maxPull = 64
 )

@@ -33,8 +33,8 @@ const (
 	jobsStream        = "toolrun_jobs"
 	webhooksStream    = "toolrun_webhooks"
 	idempotencyBucket = "toolrun_idempotency"
-	jobsSubjects      = "toolrun.jobs." // and the lane, and the organization's token
-	webhooksSubject   = "toolrun.webhooks"
+	jobsSubjects      = "toolrun.jobs."     // and the lane, and the organization's token
+	webhooksSubjects  = "toolrun.webhooks." // and the lane
 
 	// recordHeader holds a record without its outcome, so that lists need no payloads.
 	recordHeader = "Toolrun-Execution"
@@ -86,6 +86,7 @@ type Executions struct {
 	jobs    jetstream.Stream
 	hooks   jetstream.Stream
 	keys    jetstream.KeyValue
+	span    atomic.Pointer[span]
 
 	recording chan *nats.Msg // records of synchronous executions on their way
 	dropped   atomic.Uint64
@@ -143,7 +144,8 @@ func (x *Executions) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	x.hooks, err = x.engine.stream(ctx, jetstream.StreamConfig{
-		Name: webhooksStream, Subjects: []string{webhooksSubject}, Retention: jetstream.WorkQueuePolicy,
+		Name: webhooksStream, Subjects: []string{webhooksSubjects + "*"}, Retention: jetstream.WorkQueuePolicy,
+		MaxAge: x.opts.Age, // as the records that they tell of
 	})
 	if err != nil {
 		return err
@@ -459,13 +461,17 @@ func (x *Executions) Get(ctx context.Context, organization, id string) (Executio
 	return r.execution(), nil
 }
 
-// find is load, which doesn't take the word of a replica that there is none.
+// find is load, which doesn't take the word of a replica that there is none, nor that of a
+// record whose job is lost.
 func (x *Executions) find(ctx context.Context, organization, id string) (*record, error) {
 	r, err := x.load(ctx, organization, id, false)
 	if errors.Is(err, ErrNotFound) && validID(id) && x.engine.replicas() > 1 {
-		return x.load(ctx, organization, id, true)
+		r, err = x.load(ctx, organization, id, true)
 	}
-	return r, err
+	if err != nil {
+		return nil, err
+	}
+	return x.endOrphan(ctx, r), nil
 }
 
 // Cancel asks for an end. What waits ends at once; what runs ends when its worker
@@ -522,21 +528,31 @@ func (x *Executions) Depth(ctx context.Context) (waiting, running int, err error
 	for consumers := x.jobs.ListConsumers(ctx); ; {
 		c, more := <-consumers.Info()
 		if !more {
-			return waiting - running, running, consumers.Err()
+			return max(waiting-running, 0), running, consumers.Err() // the two were asked one after the other
 		}
 		running += c.NumAckPending
 	}
 }
 
-// lanes is in how many queues the organizations' jobs stand. Workers take from all of them
-// in turn, so that a flood delays those alone whom chance put beside it.
+// lanes is in how many queues the organizations' jobs and webhooks stand. Workers take from
+// all of them in turn, so that a flood delays those alone whom chance put beside it.
 const lanes = 16
+
+// laneOf is where an organization stands.
+func laneOf(organization string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(organization))
+	return h.Sum32() % lanes
+}
 
 // jobSubject is where the jobs of an organization are.
 func jobSubject(organization string) string {
-	h := fnv.New32a()
-	h.Write([]byte(organization))
-	return fmt.Sprintf("%s%x.%s", jobsSubjects, h.Sum32()%lanes, token(organization))
+	return fmt.Sprintf("%s%x.%s", jobsSubjects, laneOf(organization), token(organization))
+}
+
+// webhookSubject is where the webhooks of an organization are.
+func webhookSubject(organization string) string {
+	return fmt.Sprintf("%s%x", webhooksSubjects, laneOf(organization))
 }
 
 func laneSubjects(lane int) string { return fmt.Sprintf("%s%x.*", jobsSubjects, lane) }

@@ -79,17 +79,23 @@ func (e *Engine) ExecuteRemote(ctx context.Context, req runner.Request, details 
 		return nil, errclass.NewAPIError(errclass.CodePayloadTooLarge, "The parameters exceed %d bytes, what a message of the NATS server (max_payload) holds", limit)
 	}
 	began := time.Now()
-	for {
+	for pause := newsPause; ; pause = min(2*pause, maxNewsPause) {
 		c := &remoteCall{engine: e, req: req, inbox: e.conn.NewInbox(), began: began}
 		o, err := c.run(ctx, data)
-		if api, ok := errors.AsType[*errclass.APIError](err); !ok || api.Code != errclass.CodeNotFound || time.Since(began) > newsPatience || !sleep(ctx, newsPause) {
+		// A worker may hear late of a tool that is new; one that was deleted it has forgotten.
+		api, ok := errors.AsType[*errclass.APIError](err)
+		if !ok || api.Code != errclass.CodeNotFound || time.Since(began)+pause > newsPatience || !sleep(ctx, pause) {
 			return o, err
 		}
 	}
 }
 
-// newsPause is how long a front waits before it asks the workers again for a tool that is new.
-const newsPause = 50 * time.Millisecond
+// newsPause is how long a front waits before it asks the workers again for a tool that is
+// new; then twice as long each time, up to maxNewsPause.
+const (
+	newsPause    = 50 * time.Millisecond
+	maxNewsPause = 500 * time.Millisecond
+)
 
 // remoteCall is one execution at a worker as its front sees it.
 type remoteCall struct {

@@ -26,14 +26,11 @@ func TestRemoteWithoutWorker(t *testing.T) {
 
 // A front and a worker in another process.
 func TestRemote(t *testing.T) {
+	t.Parallel()
 	url := natsServer(t, server.Options{MaxPayload: 256 << 10})
 	front := open(t, queue.Options{URL: url, Replicas: 1})
-	p := startWorker(t, workerSettings{URL: url, Lease: shortLease})
-	settled := func() bool {
-		_, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo"}, false)
-		return !errors.Is(err, queue.ErrNoWorker)
-	}
-	becomes(t, "the worker listens", settled)
+	startWorker(t, workerSettings{URL: url, Lease: shortLease})
+	listens(t, front)
 
 	t.Run("outcome", func(t *testing.T) {
 		var words, deltas, logs []string
@@ -62,6 +59,7 @@ func TestRemote(t *testing.T) {
 		require.Equal(t, []any{errclass.HTTPError, errclass.ServerError, true}, []any{o.Class, o.Reason, o.Retryable})
 	})
 	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
 		_, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "unknown"}, false)
 		api, ok := errors.AsType[*errclass.APIError](err)
 		require.True(t, ok, "%v", err)
@@ -97,6 +95,7 @@ func TestRemote(t *testing.T) {
 		require.Equal(t, errclass.Cancelled, o.Class)
 	})
 	t.Run("the front dies", func(t *testing.T) {
+		t.Parallel()
 		file := filepath.Join(t.TempDir(), "runs")
 		other, err := queue.Open(t.Context(), queue.Options{URL: url, Replicas: 1})
 		require.NoError(t, err)
@@ -111,20 +110,36 @@ func TestRemote(t *testing.T) {
 		<-ended
 	})
 	t.Run("longer than the silence", func(t *testing.T) {
+		t.Parallel()
 		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo", Parameters: parameters(t, plan{Wait: 6 * time.Second})}, false)
 		require.NoError(t, err)
 		require.Empty(t, o.Class)
 	})
-	t.Run("the worker dies", func(t *testing.T) { // the last one: there is no other
-		var killed time.Time
-		o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "hold", Started: func(context.Context, string) {
-			killed = time.Now()
-			p.end()
-		}}, false)
-		require.NoError(t, err)
-		require.Equal(t, []any{errclass.InternalError, errclass.WorkerLost}, []any{o.Class, o.Reason})
-		require.Less(t, time.Since(killed), 8*time.Second)
-		t.Log("noticed after", time.Since(killed))
+}
+
+func TestRemoteWorkerDies(t *testing.T) {
+	t.Parallel()
+	url := natsServer(t, server.Options{})
+	front := open(t, queue.Options{URL: url, Replicas: 1})
+	p := startWorker(t, workerSettings{URL: url, Lease: shortLease})
+	listens(t, front)
+	var killed time.Time
+	o, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "hold", Started: func(context.Context, string) {
+		killed = time.Now()
+		p.end()
+	}}, false)
+	require.NoError(t, err)
+	require.Equal(t, []any{errclass.InternalError, errclass.WorkerLost}, []any{o.Class, o.Reason})
+	require.Less(t, time.Since(killed), 8*time.Second)
+	t.Log("noticed after", time.Since(killed))
+}
+
+// listens waits until a worker takes what fronts send.
+func listens(t *testing.T, front *queue.Engine) {
+	t.Helper()
+	becomes(t, "the worker listens", func() bool {
+		_, err := front.ExecuteRemote(t.Context(), runner.Request{Tool: "echo"}, false)
+		return !errors.Is(err, queue.ErrNoWorker)
 	})
 }
 

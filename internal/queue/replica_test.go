@@ -11,6 +11,7 @@ import (
 
 // A watch that silently gets nothing any more is noticed.
 func TestWatchWithoutConsumer(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	k := keys(t, open(t, queue.Options{Dir: dir}))
 	s, err := joined(t, dir).Stream(t.Context(), "KV_toolrun_keys")
@@ -29,6 +30,7 @@ func TestWatchWithoutConsumer(t *testing.T) {
 
 // A bucket that was lost, or put back from an older copy, is read again.
 func TestBucketLost(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	e := open(t, queue.Options{Dir: dir})
 	k := keys(t, e)

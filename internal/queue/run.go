@@ -155,7 +155,12 @@ func (w *worker) finish(r *run, o Outcome) {
 		found.end(o)
 		found.By = w.id
 	}
-	written, err := w.write(r, end, func(found *record) bool { return found.By == w.id && found.Attempts == r.attempt })
+	already := func(found *record) bool { return found.By == w.id && found.Attempts == r.attempt }
+	written, err := w.write(r, end, already)
+	if oversized(err) { // the stream takes less than the server
+		o = w.fault(r, err)
+		written, err = w.write(r, end, already)
+	}
 	if errors.Is(err, errLost) {
 		w.tooLate(r)
 		return
@@ -185,7 +190,7 @@ func (w *worker) write(r *run, change func(*record), already func(*record) bool)
 			return &changed, nil
 		}
 		if !errors.Is(err, errChanged) {
-			if w.final.Err() != nil || errors.Is(err, nats.ErrMaxPayload) {
+			if w.final.Err() != nil || oversized(err) {
 				return nil, err
 			}
 			if !passes(err) { // a full disk, perhaps: what was done must not be forgotten
@@ -204,6 +209,11 @@ func (w *worker) write(r *run, change func(*record), already func(*record) bool)
 			return nil, errLost
 		}
 	}
+}
+
+// oversized tells that a message will never be taken.
+func oversized(err error) bool {
+	return errors.Is(err, nats.ErrMaxPayload) || isCode(err, codeMessageTooLarge, codeHeaderTooLarge)
 }
 
 // reload reads the record until NATS answers. Where retention took it, it begins anew:

@@ -163,6 +163,7 @@ type entry struct {
 
 	key      string
 	revision uint64
+	made     time.Time
 }
 
 // recallPatience bounds how long a record is looked for that was there once.
@@ -174,8 +175,14 @@ const recallPatience = 2 * time.Second
 func (x *Executions) recall(ctx context.Context, organization string, e *entry) (*record, error) {
 	for end := time.Now().Add(recallPatience); ; {
 		r, err := x.load(ctx, organization, e.ID, true)
-		if !errors.Is(err, ErrNotFound) || !e.Accepted {
-			return r, err
+		if err == nil {
+			return x.endOrphan(ctx, r), nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		if !e.Accepted {
+			return nil, x.neverKept(ctx, e)
 		}
 		if x.engine.replicas() == 1 || time.Now().After(end) {
 			return nil, ErrForgotten
@@ -184,6 +191,24 @@ func (x *Executions) recall(ctx context.Context, organization string, e *entry) 
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// neverKept is ErrNotFound where the record of an entry that nobody marked wasn't made.
+// Its submitter may also have died before the mark, and retention have taken the record:
+// where that can be, the error is ErrForgotten, for the tool must not run again.
+func (x *Executions) neverKept(ctx context.Context, e *entry) error {
+	info, err := x.records.Info(ctx)
+	if err != nil {
+		return err
+	}
+	s := info.State
+	written := s.LastTime.After(e.made)
+	taken := s.Msgs == 0 || s.FirstTime.After(e.made) // all from before, or changed since
+	short := int64(s.Bytes) >= x.opts.Bytes/2 || time.Since(e.made) > x.opts.Age
+	if written && taken && short {
+		return ErrForgotten
+	}
+	return ErrNotFound
 }
 
 // reserve binds the key to the submission, or returns to what it is bound already.
@@ -228,7 +253,7 @@ func (x *Executions) readEntry(ctx context.Context, key string) (*entry, error) 
 	if err != nil {
 		return nil, err
 	}
-	found := &entry{key: key, revision: kept.Revision()}
+	found := &entry{key: key, revision: kept.Revision(), made: kept.Created()}
 	if err := json.Unmarshal(kept.Value(), found); err != nil {
 		return nil, fmt.Errorf("queue: an idempotency entry is damaged: %w", err)
 	}

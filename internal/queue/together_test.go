@@ -14,6 +14,7 @@ import (
 // The servers of a cluster refuse a message while the same one is on its way, which passes.
 // Those who submit with one key at once are not told of it.
 func TestSubmittedTogether(t *testing.T) {
+	t.Parallel()
 	_, urls := cluster(t)
 	x := executions(t, open(t, queue.Options{URL: urls}), queue.ExecutionsOptions{})
 	y := executions(t, open(t, queue.Options{URL: urls}), queue.ExecutionsOptions{})
@@ -43,6 +44,7 @@ func TestSubmittedTogether(t *testing.T) {
 
 // An outcome waits for the server to come back, and so does a submission.
 func TestServerAwayForAMoment(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	x := executions(t, open(t, queue.Options{URL: s.ClientURL()}), queue.ExecutionsOptions{Lease: 2 * time.Second, Bytes: 64 << 20})
 	f := newTools()
@@ -62,8 +64,10 @@ func TestServerAwayForAMoment(t *testing.T) {
 	}()
 	time.Sleep(200 * time.Millisecond) // both find nobody
 	s.start(t)
+	began := time.Now()
 	require.NoError(t, <-submitted)
 	require.Equal(t, queue.Done, wait(t, x, "meanwhile").State)
+	require.Less(t, time.Since(began), 8*time.Second, "a server that starts again has forgotten who waits for jobs")
 	done := wait(t, x, held.ID)
 	require.Empty(t, done.Reason)
 	require.Equal(t, 1, done.Attempts)

@@ -23,7 +23,6 @@ import (
 )
 
 const (
-	webhooksConsumer          = "webhooks"
 	defaultWebhookTimeout     = 10 * time.Second
 	defaultWebhookConcurrency = 16
 	// webhookAnswerBytes is how much of an answer is read, so that the connection can be
@@ -60,20 +59,20 @@ func (x *Executions) sendWebhook(ctx context.Context, r *record) error {
 	if r.Webhook == nil || r.Webhook.State != "pending" || r.Webhook.Attempts > 0 {
 		return nil
 	}
-	m := &nats.Msg{Subject: webhooksSubject, Data: encode(hook{r.Organization, r.ID}), Header: nats.Header{}}
+	m := &nats.Msg{Subject: webhookSubject(r.Organization), Data: encode(hook{r.Organization, r.ID}), Header: nats.Header{}}
 	_, err := x.publish(ctx, m, jetstream.WithMsgID(messageID(r.Organization, r.ID)))
 	return err
 }
 
 // sender sends webhooks.
 type sender struct {
-	x      *Executions
-	opts   WebhookOptions
-	client *http.Client
-	puller *puller
-	sends  sync.WaitGroup
-	life   context.Context
-	kill   context.CancelFunc
+	x       *Executions
+	opts    WebhookOptions
+	client  *http.Client
+	pullers []*puller
+	sends   sync.WaitGroup
+	life    context.Context
+	kill    context.CancelFunc
 }
 
 func (w *worker) newSender(ctx context.Context) (*sender, error) {
@@ -90,22 +89,29 @@ func (w *worker) newSender(ctx context.Context) (*sender, error) {
 		Transport: s.opts.Transport, Timeout: s.opts.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	consumer, err := w.consumer(ctx, webhooksStream, jetstream.ConsumerConfig{
-		Durable: webhooksConsumer, AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: -1,
-		AckWait: s.opts.Timeout + w.x.opts.Lease,
-	})
-	if err != nil {
-		return nil, err
+	shared := newSlots(s.opts.Concurrency - 1)
+	for lane := range lanes {
+		consumer, err := w.consumer(ctx, webhooksStream, jetstream.ConsumerConfig{
+			Durable: fmt.Sprintf("webhooks-%x", lane), FilterSubject: fmt.Sprintf("%s%x", webhooksSubjects, lane),
+			AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: -1, AckWait: s.opts.Timeout + w.x.opts.Lease,
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.pullers = append(s.pullers, newPuller(consumer, shared, &s.sends, w.x.engine, s.handle))
 	}
 	s.life, s.kill = context.WithCancel(context.WithoutCancel(ctx))
-	s.puller = newPuller(consumer, newSlots(s.opts.Concurrency-1), &s.sends, w.x.engine.log, s.handle)
 	return s, nil
 }
 
 // work sends until ctx ends; tries that have begun are seen through.
 func (s *sender) work(ctx context.Context) {
 	defer s.kill()
-	s.puller.pull(ctx)
+	var pulls sync.WaitGroup
+	for _, p := range s.pullers {
+		pulls.Go(func() { p.pull(ctx) })
+	}
+	pulls.Wait()
 	s.sends.Wait()
 }
 

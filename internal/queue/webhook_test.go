@@ -107,6 +107,7 @@ func delivered(t testing.TB, x *queue.Executions, id string) queue.Delivery {
 }
 
 func TestWebhooks(t *testing.T) {
+	t.Parallel()
 	x := executions(t, open(t, queue.Options{}), queue.ExecutionsOptions{})
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -167,6 +168,33 @@ func TestWebhooks(t *testing.T) {
 	require.ErrorContains(t, err, "longer than 1000 bytes")
 }
 
+// A receiver of one organization that never answers leaves others' webhooks to be sent.
+func TestSlowReceiverDelaysOthersLittle(t *testing.T) {
+	x := executions(t, open(t, queue.Options{}), queue.ExecutionsOptions{})
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	work(t, x, queue.WorkerOptions{Runner: newTools(), Webhooks: queue.WebhookOptions{
+		Transport: transport, Secret: master, Timeout: patience, Concurrency: 2, Schedule: []time.Duration{0}}})
+	entered, over := make(chan struct{}, 10), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-over
+	}))
+	t.Cleanup(slow.Close)
+	for range 10 {
+		submit(t, x, queue.Submission{Organization: "flood", Tool: "echo", Webhook: slow.URL})
+	}
+	<-entered
+	<-entered
+	r := receive(t, func(http.ResponseWriter, int) {})
+	for range 5 {
+		id := submit(t, x, queue.Submission{Tool: "echo", Webhook: r.URL}).ID
+		require.Equal(t, "delivered", delivered(t, x, id).State)
+	}
+	require.Empty(t, entered, "not more than two of the slow one at once")
+	close(over)
+}
+
 // An address that the egress policy forbids is never called, and the record says why.
 func TestWebhookBlocked(t *testing.T) {
 	guarded, err := httptool.NewTransport(httptool.Policy{})
@@ -185,6 +213,7 @@ func TestWebhookBlocked(t *testing.T) {
 
 // The node starts again between two tries.
 func TestWebhookSurvivesRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)

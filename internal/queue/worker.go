@@ -68,7 +68,8 @@ type WebhookOptions struct {
 	Schedule []time.Duration
 	// Timeout bounds one try. Defaults to 10 s.
 	Timeout time.Duration
-	// Concurrency is how many are sent at once. Defaults to 16.
+	// Concurrency is how many are sent at once, or up to 15 more where many organizations
+	// have some. Defaults to 16.
 	Concurrency int
 }
 
@@ -142,6 +143,7 @@ func (w *worker) work(ctx context.Context) (err error) {
 		}
 		loops.Go(func() { hooks.work(ctx) })
 	}
+	loops.Go(func() { w.x.keep(ctx) })
 	var pulls sync.WaitGroup
 	for _, p := range pullers {
 		pulls.Go(func() { p.pull(ctx) })
@@ -166,7 +168,7 @@ func (w *worker) pullers(ctx context.Context) (pullers []*puller, err error) {
 		if err != nil {
 			return nil, err
 		}
-		pullers = append(pullers, newPuller(jobs, shared, &w.runs, w.x.engine.log, w.handle))
+		pullers = append(pullers, newPuller(jobs, shared, &w.runs, w.x.engine, w.handle))
 	}
 	return pullers, nil
 }
