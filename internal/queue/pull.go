@@ -63,7 +63,9 @@ func (p *puller) pull(ctx context.Context) {
 			pause = minPause
 			continue
 		}
-		p.engine.log.Warn("nothing can be fetched from the queue", "error", err)
+		if p.engine.conn.IsConnected() { // else it is said once, not by each puller
+			p.engine.log.Warn("nothing can be fetched from the queue", "error", err)
+		}
 		sleep(ctx, pause)
 		pause = min(2*pause, 2*time.Second)
 	}
