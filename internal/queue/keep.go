@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -150,12 +151,16 @@ func (x *Executions) renew(ctx context.Context, moved uint64) (uint64, error) {
 	if err != nil {
 		return moved, err
 	}
+	var failure error
 	err = x.eachLive(ctx, max(from, moved+1), half, func(r *record) {
-		if r = x.endOrphan(ctx, r); r.State != Done {
-			_ = x.save(ctx, r) // or somebody else did
+		if r = x.endOrphan(ctx, r); r.State == Done {
+			return
+		}
+		if err := x.save(ctx, r); err != nil && !errors.Is(err, errChanged) { // which moved it, too
+			failure = err
 		}
 	})
-	return half, err
+	return half, errors.Join(err, failure)
 }
 
 // sequenceAt is where the records begin that were written at a time or later.

@@ -76,6 +76,10 @@ func TestRetentionSparesWhatIsLive(t *testing.T) {
 	value := json.RawMessage(`"` + strings.Repeat("x", 8<<10) + `"`)
 	for i := range 100 {
 		x.Record("other", &runner.Result{ExecutionID: fmt.Sprint("r", i), Value: value}, runner.HTTP, time.Now())
+		becomes(t, "it is written", func() bool {
+			_, err := x.Get(t.Context(), "other", fmt.Sprint("r", i))
+			return err == nil
+		})
 		if i%4 == 3 { // an eighth of the room
 			becomes(t, "they are out of danger", func() bool { return x.Young(t.Context(), "acme", live) })
 		}
