@@ -16,9 +16,11 @@ const (
 	// provisionPatience bounds how long a cluster may take to make a stream: it may
 	// have to elect a leader first.
 	provisionPatience = 30 * time.Second
-	// provisionTry bounds one request, provisionPause is the time between two.
-	provisionTry   = 5 * time.Second
-	provisionPause = 100 * time.Millisecond
+	// firstProvisionTry bounds the first request, provisionTry a later one, provisionPause
+	// is the time between two. Where nodes make the same stream at once, some get no answer.
+	firstProvisionTry = 500 * time.Millisecond
+	provisionTry      = 5 * time.Second
+	provisionPause    = 100 * time.Millisecond
 )
 
 // What a server says with an API error of its own; the client names few of them.
@@ -92,8 +94,8 @@ func (e *Engine) bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv j
 func (e *Engine) provision(ctx context.Context, name string, replicas *int, attempt func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, provisionPatience)
 	defer cancel()
-	for {
-		try, cancelTry := context.WithTimeout(ctx, provisionTry)
+	for patience := firstProvisionTry; ; patience = min(2*patience, provisionTry) {
+		try, cancelTry := context.WithTimeout(ctx, patience)
 		err := attempt(try)
 		cancelTry()
 		switch {
