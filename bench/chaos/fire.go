@@ -20,7 +20,7 @@ type hunter struct {
 	first  time.Duration // until the first end
 	pause  span          // between two
 	away   span          // how long one is gone
-	gently float64       // part of the ends that are SIGTERM
+	gently float64       // part of the ends, after the first, that are SIGTERM
 	// alone: nobody else may be away or catching up meanwhile.
 	alone bool
 }
@@ -38,8 +38,8 @@ func (s *service) underFire(ctx context.Context, work func(context.Context) erro
 	defer stop()
 	hunters := []hunter{
 		{kind: "worker", prey: s.workers, first: 500 * time.Millisecond, pause: span{time.Second, 4 * time.Second}, away: span{0, 2 * time.Second}, gently: 0.2},
-		{kind: "front", first: time.Second, pause: span{4 * time.Second, 10 * time.Second}, away: span{0, 2 * time.Second}, gently: 0.5, alone: true},
-		{kind: "nats", first: 2 * time.Second, pause: span{5 * time.Second, 15 * time.Second}, away: span{0, 5 * time.Second}, gently: 0.5, alone: true},
+		{kind: "front", first: 700 * time.Millisecond, pause: span{4 * time.Second, 10 * time.Second}, away: span{0, 2 * time.Second}, gently: 0.5, alone: true},
+		{kind: "nats", first: time.Second, pause: span{5 * time.Second, 15 * time.Second}, away: span{0, 5 * time.Second}, gently: 0.5, alone: true},
 	}
 	for _, f := range s.fronts {
 		hunters[1].prey = append(hunters[1].prey, f.process)
@@ -61,14 +61,15 @@ func (s *service) underFire(ctx context.Context, work func(context.Context) erro
 
 // hunt goes on until hunting ends; then all are up again.
 func (s *service) hunt(ctx, hunting context.Context, h hunter, random *rand.Rand) error {
+	sig := syscall.SIGKILL
 	for next := h.first; sleep(hunting, next); next = h.pause.pick(random) {
 		p := h.prey[random.IntN(len(h.prey))]
-		sig := syscall.SIGKILL
-		if random.Float64() < h.gently {
-			sig = stopSignal
-		}
 		if err := s.shoot(ctx, h.kind, p, sig); err != nil {
 			return err
+		}
+		sig = syscall.SIGKILL
+		if random.Float64() < h.gently {
+			sig = stopSignal
 		}
 		sleep(hunting, h.away.pick(random))
 		if err := p.start(); err != nil {
