@@ -39,6 +39,7 @@ func (e *Engine) connectionOptions() []nats.Option {
 			}
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) {
+			e.since.Store(time.Now().UnixNano())
 			e.log.Info("connected to NATS again", "server", c.ConnectedUrlRedacted())
 			_ = e.spawn(e.reconnected) // or closed
 		}),
@@ -46,6 +47,11 @@ func (e *Engine) connectionOptions() []nats.Option {
 			e.log.Warn("NATS", "error", err)
 		}),
 	}
+}
+
+// settled tells that who lost the connection when this engine did has had the time to be back.
+func (e *Engine) settled() bool {
+	return e.embedded.Load() != nil || time.Since(time.Unix(0, e.since.Load())) > reconnectWait+reconnectJitter+dialPatience
 }
 
 // onReconnect has f called each time a lost connection is back, until the returned function
@@ -86,7 +92,10 @@ func (e *Engine) connectCluster(ctx context.Context) error {
 	opts = append(opts,
 		nats.Timeout(dialPatience),
 		nats.RetryOnFailedConnect(true),
-		nats.ConnectHandler(func(*nats.Conn) { close(connected) }),
+		nats.ConnectHandler(func(*nats.Conn) {
+			e.since.Store(time.Now().UnixNano())
+			close(connected)
+		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
 			last.Store(err.Error())
 			if errors.Is(err, nats.ErrAuthorization) {

@@ -94,14 +94,15 @@ func (w *worker) alive(r *record) bool {
 		return false
 	}
 	runs, err := w.x.ask(r)
-	return runs && err == nil
+	return runs || err != nil && !w.x.engine.settled()
 }
 
-// ask asks the worker in a record whether it runs the job. A worker that isn't there doesn't.
+// ask asks the worker in a record whether it runs the job. A worker that isn't there doesn't,
+// unless it may be on its way back.
 func (x *Executions) ask(r *record) (runs bool, err error) {
 	m, err := x.engine.conn.Request(controlSubject(r.Worker), encode(control{Ask: runKey(r.Organization, r.ID)}), askPatience)
 	switch {
-	case errors.Is(err, nats.ErrNoResponders):
+	case errors.Is(err, nats.ErrNoResponders) && x.engine.settled():
 		return false, nil
 	case err != nil:
 		return false, err

@@ -85,6 +85,7 @@ type Engine struct {
 	unlock   func() error                  // gives the folder up
 	scratch  string                        // temporary folder to remove
 	conn     *nats.Conn
+	since    atomic.Int64 // when it was connected last, in Unix nanoseconds
 	js       jetstream.JetStream
 	copies   int // of a stream
 
