@@ -132,3 +132,25 @@ func BenchmarkCommit(b *testing.B) {
 		})
 	}
 }
+
+// Who makes a stream at the same time as others may get no answer. The first try doesn't
+// wait long for one; later ones, of a cluster that is slow, do.
+func TestProvisionWithoutAnAnswer(t *testing.T) {
+	var patience []time.Duration
+	replicas := 1
+	require.NoError(t, openMemory(t).provision(t.Context(), "x", &replicas, func(ctx context.Context) error {
+		end, ok := ctx.Deadline()
+		require.True(t, ok)
+		patience = append(patience, time.Until(end))
+		if len(patience) == 1 {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		if len(patience) < 6 {
+			return nats.ErrTimeout
+		}
+		return nil
+	}))
+	require.InDelta(t, firstProvisionTry, patience[0], float64(firstProvisionTry)/2)
+	require.InDelta(t, provisionTry, patience[5], float64(provisionTry)/2)
+}
